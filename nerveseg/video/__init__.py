@@ -1,0 +1,1 @@
+"""Frames in: sources, sinks, the image region and the scale."""

@@ -1,0 +1,143 @@
+"""Find the ultrasound image inside the scanner's chrome (text, rulers, logos, panels).
+
+Speckle is textured nearly everywhere; chrome is flat with thin strokes. So: where is the picture
+densely textured, what is the largest such patch, and which rectangle bounds it? The network
+sees that rectangle alone, and nothing outside it (a patient's name, say) is ever stored.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from nerveseg.types import Box, GrayImage
+
+__all__ = ["RegionTracker", "find_region"]
+
+_CELL = 4
+"""Side of the cells, in pixels of the analysed picture, in which texture is measured."""
+
+_ANALYSED_SIDE = 640
+"""Larger pictures are analysed at this longer side, so that the cost stays small."""
+
+_MIN_SHARE = 0.06
+"""A textured patch smaller than this share of the picture is taken for chrome."""
+
+_COVERAGE = 0.12
+"""A row or column of the patch belongs to the image when at least this share is textured."""
+
+
+def find_region(pixels: GrayImage) -> Box:
+    """Rectangle of the ultrasound image within ``pixels`` (``uint8``, ``(H, W)``).
+
+    The whole picture if nothing stands out: a blank frame, or one that is all image.
+    """
+    height, width = pixels.shape
+    whole = Box(0, 0, width, height)
+    scale = min(1.0, _ANALYSED_SIDE / max(height, width))
+    small = pixels if scale == 1.0 else _shrink(pixels, scale)
+    if min(small.shape) < 8 * _CELL:
+        return whole
+    patch = _largest_patch(_textured_cells(small))
+    if patch is None:
+        return whole
+    return _bounds(patch, cell_px=_CELL / scale, whole=whole)
+
+
+class RegionTracker:
+    """The image region of a clip: it may grow with what later frames show, never jump.
+
+    A dark first frame shows less of the image than later ones; a region that followed every
+    frame would make the overlay breathe. After ``settle`` frames the region is fixed; another
+    picture size starts anew.
+    """
+
+    def __init__(self, *, settle: int = 30) -> None:
+        self._settle = settle
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the clip."""
+        self._seen = 0
+        self._shape: tuple[int, ...] | None = None
+        self._region: Box | None = None
+
+    def update(self, pixels: GrayImage) -> Box:
+        """Region of the next frame, ``uint8`` ``(H, W)``."""
+        if pixels.shape != self._shape:
+            self.reset()
+            self._shape = pixels.shape
+        if self._region is None or self._seen < self._settle:
+            found = find_region(pixels)
+            self._region = found if self._region is None else _union(self._region, found)
+        self._seen += 1
+        return self._region
+
+
+def _shrink(pixels: GrayImage, scale: float) -> GrayImage:
+    # Nearest keeps each pixel's noise, which averaging would smooth away.
+    return np.asarray(
+        cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST), np.uint8
+    )
+
+
+def _textured_cells(pixels: GrayImage) -> npt.NDArray[np.uint8]:
+    """1 for each cell in which most pixels differ from a neighbour, ``uint8`` ``(H/4, W/4)``."""
+    kernel = np.ones((3, 3), np.uint8)
+    relief = cv2.morphologyEx(pixels, cv2.MORPH_GRADIENT, kernel)
+    rough = ((relief > 2) & (pixels > 0)).astype(np.uint8) * 255
+    size = (pixels.shape[1] // _CELL, pixels.shape[0] // _CELL)
+    density = cv2.resize(rough, size, interpolation=cv2.INTER_AREA)
+    density = cv2.blur(density, (5, 5), borderType=cv2.BORDER_REPLICATE)
+    return (density > 110).astype(np.uint8)
+
+
+def _largest_patch(cells: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_] | None:
+    """The main textured patch, with the big ones that an anechoic gap cut off from it."""
+    joined = cv2.morphologyEx(cells, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
+    joined = cv2.morphologyEx(joined, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=4)
+    if count < 2:
+        return None
+    areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
+    areas[0] = 0
+    if areas.max() < _MIN_SHARE * cells.size:
+        return None
+    return np.isin(labels, np.flatnonzero(areas >= 0.2 * areas.max()))
+
+
+def _bounds(patch: npt.NDArray[np.bool_], *, cell_px: float, whole: Box) -> Box:
+    top, bottom = _covered(patch.sum(axis=1), _COVERAGE * patch.any(axis=0).sum())
+    left, right = _covered(patch.sum(axis=0), _COVERAGE * patch.any(axis=1).sum())
+    box = Box(
+        round(left * cell_px),
+        round(top * cell_px),
+        min(whole.right, round(right * cell_px)),
+        min(whole.bottom, round(bottom * cell_px)),
+    )
+    return _snap(box, whole, reach=round(3 * cell_px))
+
+
+def _covered(counts: npt.NDArray[np.int_], at_least: float) -> tuple[int, int]:
+    hits = np.flatnonzero(counts >= at_least)
+    return int(hits[0]), int(hits[-1]) + 1
+
+
+def _snap(box: Box, whole: Box, *, reach: int) -> Box:
+    """Edges within ``reach`` pixels of the picture's edge are taken to lie on it."""
+    return Box(
+        0 if box.left <= reach else box.left,
+        0 if box.top <= reach else box.top,
+        whole.right if box.right >= whole.right - reach else box.right,
+        whole.bottom if box.bottom >= whole.bottom - reach else box.bottom,
+    )
+
+
+def _union(one: Box, other: Box) -> Box:
+    return Box(
+        min(one.left, other.left),
+        min(one.top, other.top),
+        max(one.right, other.right),
+        max(one.bottom, other.bottom),
+    )

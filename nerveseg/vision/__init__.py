@@ -1,0 +1,1 @@
+"""From pixels to structures: preprocessing, segmentation, overlay and measures."""

@@ -1,0 +1,176 @@
+"""How a frame becomes a network's input, and how its output comes back: one place for both.
+
+Training, evaluation and the app all call these functions, so a model can't be fed differently
+from how it was trained. The settings are a `ModelSpec`, which travels inside the ONNX file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from nerveseg.errors import ModelError
+from nerveseg.types import Box, GrayImage, Mask, Probability
+
+__all__ = ["SPEC_KEY", "ModelSpec", "Tensor", "fit_image", "fit_mask", "region_probability", "to_frame", "to_tensor"]
+
+SPEC_KEY = "nerveseg.spec"
+"""Key of the JSON spec among an ONNX file's metadata."""
+
+Tensor: TypeAlias = npt.NDArray[np.float32]
+"""``float32`` of shape ``(1, 1, h, w)``: one grey picture for the network."""
+
+_FITS = ("stretch", "letterbox")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """All that is needed to use a model rightly, and to know where it came from.
+
+    ``input_hw`` is (rows, columns); ``mean`` and ``std`` apply to brightness in 0..1;
+    ``fit`` is how the image region meets the input: ``stretch`` (each axis on its own, no
+    padding) or ``letterbox`` (aspect kept, centred on black). ``thresholds`` is one probability
+    per class. ``trained_on`` names dataset cards; ``licences`` maps each to its licence;
+    ``metrics`` holds measured figures, each saying on what.
+    """
+
+    name: str
+    version: str
+    classes: tuple[str, ...]
+    input_hw: tuple[int, int]
+    mean: float
+    std: float
+    fit: str
+    thresholds: Mapping[str, float]
+    trained_on: tuple[str, ...] = ()
+    licences: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problems = list(self._problems())
+        if problems:
+            raise ModelError("the model's spec is wrong: " + "; ".join(problems))
+
+    def _problems(self) -> list[str]:
+        rows, columns = self.input_hw
+        checks = {
+            "no classes": bool(self.classes),
+            f"fit {self.fit!r} is not one of {_FITS}": self.fit in _FITS,
+            f"input size {self.input_hw} must be multiples of 32 from 32 to 2048": all(
+                32 <= side <= 2048 and side % 32 == 0 for side in (rows, columns)
+            ),
+            f"std {self.std} must be positive": math.isfinite(self.std) and self.std > 0,
+            f"mean {self.mean} must be finite": math.isfinite(self.mean),
+            "thresholds must name exactly the classes": set(self.thresholds) == set(self.classes),
+            "thresholds must lie in 0..1": all(0 < t < 1 for t in self.thresholds.values()),
+        }
+        return [text for text, good in checks.items() if not good]
+
+    @property
+    def model_id(self) -> str:
+        """Name and version, as written beside every result."""
+        return f"{self.name}@{self.version}"
+
+    def to_json(self) -> str:
+        """The spec as one line of JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelSpec:
+        """Read `to_json`'s text; raise `ModelError` that names what is missing or wrong."""
+        try:
+            raw = json.loads(text)
+            known = {f.name for f in fields(cls)}
+            values = {key: value for key, value in raw.items() if key in known}
+            rows, columns = values["input_hw"]
+            values["input_hw"] = (int(rows), int(columns))
+            for key in ("classes", "trained_on"):
+                values[key] = tuple(str(item) for item in values.get(key, ()))
+            values["thresholds"] = {k: float(v) for k, v in values["thresholds"].items()}
+            return cls(**values)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ModelError(
+                f"the model's spec can't be read ({error!r}); export the model again "
+                "with `python -m train export`"
+            ) from error
+
+
+def to_tensor(pixels: GrayImage, region: Box, spec: ModelSpec) -> Tensor:
+    """The part of a frame inside ``region`` as the network's input.
+
+    ``pixels`` is ``uint8`` ``(H, W)``; the result is ``float32`` ``(1, 1, h, w)``, normalised.
+    """
+    fitted = fit_image(pixels[region.slices], spec)
+    scale = 1.0 / (255.0 * spec.std)
+    tensor = fitted.astype(np.float32) * np.float32(scale) - np.float32(spec.mean / spec.std)
+    return tensor[np.newaxis, np.newaxis]
+
+
+def fit_image(picture: GrayImage, spec: ModelSpec) -> GrayImage:
+    """``picture`` (``uint8``, ``(H, W)``) brought to the spec's input size, ``(h, w)``."""
+    height, width = _content_hw(picture.shape, spec)
+    # Area averaging keeps thin fascia when shrinking; it is the same as linear when growing.
+    shrinks = height < picture.shape[0] or width < picture.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized = cv2.resize(picture, (width, height), interpolation=how)
+    return np.asarray(_pad(resized, spec), np.uint8)
+
+
+def fit_mask(mask: Mask, spec: ModelSpec) -> npt.NDArray[np.float32]:
+    """``mask`` (``bool``, ``(H, W)``) as soft coverage in 0..1 at the spec's input size."""
+    height, width = _content_hw(mask.shape, spec)
+    soft = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(_pad(soft, spec), np.float32)
+
+
+def to_frame(
+    probability: Probability, region: Box, frame_shape: tuple[int, int], spec_fit: str
+) -> Probability:
+    """A network's map ``(h, w)`` put back on the frame: ``float32`` ``(H, W)``, 0 outside.
+
+    The inverse of `to_tensor`'s geometry. The map may be smaller than the input (a network may
+    answer at half resolution); only its share of the picture counts.
+    """
+    inner = region_probability(probability, region, spec_fit)
+    if (region.height, region.width) == frame_shape:
+        return inner
+    whole = np.zeros(frame_shape, np.float32)
+    whole[region.slices] = inner
+    return whole
+
+
+def region_probability(probability: Probability, region: Box, spec_fit: str) -> Probability:
+    """As `to_frame`, for the region alone: ``float32`` ``(region.height, region.width)``."""
+    content = probability
+    if spec_fit == "letterbox":
+        height, width = _letterbox_hw((region.height, region.width), probability.shape)
+        top, left = (probability.shape[0] - height) // 2, (probability.shape[1] - width) // 2
+        content = probability[top : top + height, left : left + width]
+    size = (region.width, region.height)
+    return np.asarray(cv2.resize(content, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _content_hw(shape: tuple[int, ...], spec: ModelSpec) -> tuple[int, int]:
+    if spec.fit == "stretch":
+        return spec.input_hw
+    return _letterbox_hw(shape, spec.input_hw)
+
+
+def _letterbox_hw(shape: tuple[int, ...], into: tuple[int, ...]) -> tuple[int, int]:
+    scale = min(into[0] / shape[0], into[1] / shape[1])
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def _pad(content: npt.NDArray[Any], spec: ModelSpec) -> npt.NDArray[Any]:
+    rows, columns = (s - c for s, c in zip(spec.input_hw, content.shape, strict=True))
+    if rows == 0 and columns == 0:
+        return content
+    top, left = rows // 2, columns // 2
+    return np.pad(content, ((top, rows - top), (left, columns - left)))
