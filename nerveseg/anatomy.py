@@ -70,7 +70,9 @@ def load(path: Path) -> Anatomy:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"can't read the syllabus {path}: {error}; pass a UTF-8 TOML file") from error
+        raise DataError(
+            f"can't read the syllabus {path}: {error}; pass a UTF-8 TOML file"
+        ) from error
     return _parse(text, str(path))
 
 
@@ -81,7 +83,9 @@ def _parse(text: str, origin: str) -> Anatomy:
         blocks = {name: _block(name, entry, classes) for name, entry in raw["blocks"].items()}
         return Anatomy(str(raw.get("status", "")), classes, blocks)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{origin} is not a syllabus: {error}; see nerveseg/anatomy.toml") from error
+        raise DataError(
+            f"{origin} is not a syllabus: {error}; see nerveseg/anatomy.toml"
+        ) from error
 
 
 def _class(name: str, entry: dict[str, Any]) -> AnatomyClass:

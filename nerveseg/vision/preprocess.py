@@ -19,7 +19,16 @@ import numpy.typing as npt
 from nerveseg.errors import ModelError
 from nerveseg.types import Box, GrayImage, Mask, Probability
 
-__all__ = ["SPEC_KEY", "ModelSpec", "Tensor", "fit_image", "fit_mask", "region_probability", "to_frame", "to_tensor"]
+__all__ = [
+    "SPEC_KEY",
+    "ModelSpec",
+    "Tensor",
+    "content_of",
+    "fit_image",
+    "fit_mask",
+    "to_frame",
+    "to_tensor",
+]
 
 SPEC_KEY = "nerveseg.spec"
 """Key of the JSON spec among an ONNX file's metadata."""
@@ -130,31 +139,30 @@ def fit_mask(mask: Mask, spec: ModelSpec) -> npt.NDArray[np.float32]:
     return np.asarray(_pad(soft, spec), np.float32)
 
 
-def to_frame(
-    probability: Probability, region: Box, frame_shape: tuple[int, int], spec_fit: str
-) -> Probability:
-    """A network's map ``(h, w)`` put back on the frame: ``float32`` ``(H, W)``, 0 outside.
+def content_of(probability: Probability, region: Box, spec: ModelSpec) -> Probability:
+    """A network's map without the letterbox's padding: what covers exactly ``region``.
 
-    The inverse of `to_tensor`'s geometry. The map may be smaller than the input (a network may
-    answer at half resolution); only its share of the picture counts.
+    The map may be smaller than the input (a network may answer at half resolution).
     """
-    inner = region_probability(probability, region, spec_fit)
-    if (region.height, region.width) == frame_shape:
+    if spec.fit == "stretch":
+        return probability
+    height, width = _letterbox_hw((region.height, region.width), probability.shape)
+    top, left = (probability.shape[0] - height) // 2, (probability.shape[1] - width) // 2
+    return probability[top : top + height, left : left + width]
+
+
+def to_frame(content: Probability, region: Box, frame_shape: tuple[int, int]) -> Probability:
+    """`content_of`'s map put back on the frame: ``float32`` ``(H, W)``, 0 outside ``region``.
+
+    With `content_of`, the inverse of `to_tensor`'s geometry.
+    """
+    size = (region.width, region.height)
+    inner = np.asarray(cv2.resize(content, size, interpolation=cv2.INTER_LINEAR), np.float32)
+    if inner.shape == frame_shape:
         return inner
     whole = np.zeros(frame_shape, np.float32)
     whole[region.slices] = inner
     return whole
-
-
-def region_probability(probability: Probability, region: Box, spec_fit: str) -> Probability:
-    """As `to_frame`, for the region alone: ``float32`` ``(region.height, region.width)``."""
-    content = probability
-    if spec_fit == "letterbox":
-        height, width = _letterbox_hw((region.height, region.width), probability.shape)
-        top, left = (probability.shape[0] - height) // 2, (probability.shape[1] - width) // 2
-        content = probability[top : top + height, left : left + width]
-    size = (region.width, region.height)
-    return np.asarray(cv2.resize(content, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _content_hw(shape: tuple[int, ...], spec: ModelSpec) -> tuple[int, int]:

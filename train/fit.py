@@ -1,0 +1,215 @@
+"""Train a network from an experiment file; every run stores how to repeat it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L  # noqa: N812 - the library's own convention
+from lightning.pytorch import callbacks
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from nerveseg.data import cards, samples, splits
+from nerveseg.phantom import Phantom
+from nerveseg.types import Sample
+from nerveseg.vision.preprocess import ModelSpec
+from train import augment
+from train.config import ExperimentConfig
+from train.data import Item, PreparedSet, prepare, sampler
+from train.module import SegmentationModule
+
+__all__ = ["PHANTOM", "fit", "phantom_samples", "spec_of", "split_samples"]
+
+PHANTOM = "phantom"
+"""The card of synthetic frames: rendered, not read."""
+
+_BLOCKS = ("axillary", "femoral", "interscalene", "popliteal-sciatic")
+
+
+def fit(
+    config: ExperimentConfig,
+    *,
+    out: Path,
+    root: Path | None = None,
+    resume: bool = False,
+    trainer_options: dict[str, Any] | None = None,
+) -> Path:
+    """Train and return the best checkpoint's path.
+
+    ``out`` gets the config, the provenance (seed, commit, versions, data hashes), TensorBoard
+    logs and checkpoints. ``resume`` goes on from ``out/last.ckpt``. ``trainer_options`` go to
+    Lightning's ``Trainer`` (``devices``, ``num_nodes``, ``strategy``, ``precision`` …).
+    """
+    L.seed_everything(config.seed, workers=True)
+    out.mkdir(parents=True, exist_ok=True)
+    train_items, val_items = _items(config, root)
+    _store_provenance(config, out, train_items + val_items)
+    val_cards = tuple(sorted({item.card for item in val_items}))
+    module = SegmentationModule(config, val_cards)
+    best = callbacks.ModelCheckpoint(
+        dirpath=out,
+        filename="best",
+        monitor="dice",
+        mode="max",
+        save_last=True,
+        enable_version_counter=False,
+    )
+    trainer = _trainer(config, out, best, trainer_options or {})
+    trainer.fit(
+        module,
+        _training_loader(config, train_items),
+        [_validation_loader(config, val_items, card) for card in val_cards],
+        ckpt_path=out / "last.ckpt" if resume else None,
+        weights_only=False,
+    )
+    return Path(best.best_model_path)
+
+
+def spec_of(config: ExperimentConfig, *, margin: float = 1.0) -> ModelSpec:
+    """The spec a config leads to; ``margin`` enlarges the input (kept pictures, not networks)."""
+    model = config.model
+    rows, columns = (round(side * margin / 32) * 32 for side in model.input_hw)
+    return ModelSpec(
+        name=config.name,
+        version="0",
+        classes=model.classes,
+        input_hw=(rows, columns),
+        mean=model.mean,
+        std=model.std,
+        fit=model.fit,
+        thresholds=dict.fromkeys(model.classes, 0.5),
+    )
+
+
+def split_samples(card: str, part: str, *, root: Path | None = None) -> Iterator[Sample]:
+    """Samples of one part (``train``, ``val`` or ``test``) of a card's committed split."""
+    parts = splits.load(card)
+    for sample in samples(cards.load(card), root):
+        if parts.get(sample.name) == part:
+            yield sample
+
+
+def phantom_samples(frames: int, *, seed: int) -> Iterator[Sample]:
+    """``frames`` synthetic samples, every block in turn, a new patient every fourth frame."""
+    for start in range(0, frames, 4):
+        number = seed * 100_000 + start
+        block = _BLOCKS[(start // 4) % len(_BLOCKS)]
+        probe = "curved" if (start // 4) % 5 == 4 else "linear"
+        phantom = Phantom(block, seed=number, probe=probe)
+        for shot in phantom.frames(min(4, frames - start), fps=2.0):
+            yield _phantom_sample(shot, f"{block}-{number}-{shot.frame.index}", str(number))
+
+
+def _phantom_sample(shot: Any, name: str, group: str) -> Sample:
+    masks = {key: shot.truth[key] for key in ("nerve", "vessel", "fascia") if key in shot.truth}
+    return Sample(
+        name=name,
+        image=shot.frame.pixels,
+        masks=masks,
+        known=frozenset(("nerve", "vessel", "fascia")),
+        group=group,
+        card=PHANTOM,
+        mm_per_px=shot.frame.mm_per_px,
+    )
+
+
+def _items(config: ExperimentConfig, root: Path | None) -> tuple[list[Item], list[Item]]:
+    kept = spec_of(config, margin=config.data.margin)
+    training: list[Item] = []
+    validation: list[Item] = []
+    for card in config.data.mix:
+        if card == PHANTOM:
+            frames = config.data.phantom_frames
+            training += prepare(phantom_samples(frames, seed=config.seed + 1), kept)
+            continue
+        training += prepare(split_samples(card, "train", root=root), kept)
+        validation += prepare(split_samples(card, "val", root=root), spec_of(config))
+    return training, validation
+
+
+def _training_loader(config: ExperimentConfig, items: list[Item]) -> DataLoader[Any]:
+    dataset = PreparedSet(
+        items, augment.for_training(config.model.input_hw, seed=config.seed), spec_of(config)
+    )
+    draws = sampler(items, dict(config.data.mix), config.data.samples_per_epoch, seed=config.seed)
+    return DataLoader(
+        dataset,
+        batch_size=config.optim.batch_size,
+        sampler=draws,
+        drop_last=True,
+        num_workers=config.data.workers,
+        persistent_workers=config.data.workers > 0,
+    )
+
+
+def _validation_loader(config: ExperimentConfig, items: list[Item], card: str) -> DataLoader[Any]:
+    dataset = PreparedSet(
+        [item for item in items if item.card == card],
+        augment.for_validation(config.model.input_hw),
+        spec_of(config),
+    )
+    return DataLoader(dataset, batch_size=config.optim.batch_size)
+
+
+def _trainer(
+    config: ExperimentConfig, out: Path, best: callbacks.Callback, options: dict[str, Any]
+) -> L.Trainer:
+    optim = config.optim
+    settings: dict[str, Any] = {
+        "max_epochs": optim.epochs,
+        "precision": optim.precision,
+        "gradient_clip_val": optim.gradient_clip,
+        "log_every_n_steps": 20,
+        "num_sanity_val_steps": 0,
+    }
+    return L.Trainer(
+        **(settings | options),
+        default_root_dir=out,
+        logger=TensorBoardLogger(out, name="tensorboard"),
+        callbacks=[
+            best,
+            callbacks.EMAWeightAveraging(decay=optim.ema_decay, use_buffers=True),
+            callbacks.EarlyStopping(monitor="dice", mode="max", patience=optim.patience),
+            callbacks.LearningRateMonitor("step"),
+        ],
+    )
+
+
+def _store_provenance(config: ExperimentConfig, out: Path, items: list[Item]) -> None:
+    digest: dict[str, Any] = {}
+    for item in items:
+        digest.setdefault(item.card, hashlib.sha256()).update(
+            item.picture.tobytes() + item.masks.tobytes()
+        )
+    versions = {
+        name: importlib.metadata.version(name)
+        for name in ("torch", "segmentation-models-pytorch", "albumentations", "lightning")
+    }
+    record = {
+        "config": dataclasses.asdict(config),
+        "commit": _commit(),
+        "versions": versions,
+        "data_sha256": {card: value.hexdigest() for card, value in digest.items()},
+        "samples": {card: sum(i.card == card for i in items) for card in digest},
+    }
+    (out / "provenance.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+
+
+def _commit() -> str:
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the researcher uses
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()

