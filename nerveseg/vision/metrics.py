@@ -172,7 +172,7 @@ def dice(prediction: Mask, truth: Mask) -> float:
     total = np.count_nonzero(prediction) + np.count_nonzero(truth)
     if total == 0:
         return math.nan
-    return 2.0 * np.count_nonzero(prediction & truth) / total
+    return float(2.0 * np.count_nonzero(prediction & truth) / total)
 
 
 def iou(prediction: Mask, truth: Mask) -> float:
@@ -181,7 +181,7 @@ def iou(prediction: Mask, truth: Mask) -> float:
     union = np.count_nonzero(prediction | truth)
     if union == 0:
         return math.nan
-    return np.count_nonzero(prediction & truth) / union
+    return float(np.count_nonzero(prediction & truth) / union)
 
 
 def hd95(prediction: Mask, truth: Mask, *, spacing_mm: Spacing | None = None) -> float:

@@ -1,0 +1,362 @@
+"""`train.evaluate` and its report, with predictors whose right figures are known by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from nerveseg.errors import DataError, ModelError, StoreError
+from nerveseg.types import GrayImage, Mask, Sample
+from train import evaluate as harness
+from train.compare import compare, compare_cli
+from train.evaluate import evaluate, evaluate_cli
+from train.predictors import Prediction, Predictor
+from train.report import Provenance, read_rows, write
+from train.scores import Report
+
+SHAPE = (64, 80)
+PROVENANCE = Provenance(
+    split="test",
+    data=("made-up",),
+    command="python -m train evaluate net.onnx",
+    date="2025-01-31",
+    nerveseg_version="0.1.0",
+    seed=0,
+)
+
+
+def square(row: int, column: int, side: int = 10) -> Mask:
+    mask = np.zeros(SHAPE, bool)
+    mask[row : row + side, column : column + side] = True
+    return mask
+
+
+EMPTY = np.zeros(SHAPE, bool)
+
+
+def sample(
+    name: str,
+    truth: Mask | None,
+    *,
+    group: str | None = None,
+    known: Sequence[str] = ("nerve",),
+    card: str = "made-up",
+    mm_per_px: float | None = None,
+) -> Sample:
+    # the picture's number is its brightness, by which the fake model knows it again
+    image = np.full(SHAPE, int(name), np.uint8)
+    masks = {} if truth is None else {"nerve": truth}
+    return Sample(name, image, masks, frozenset(known), group or name, card, mm_per_px)
+
+
+def oracle(answers: dict[int, Mask], *, classes: Sequence[str] = ("nerve",)) -> Predictor:
+    """A model that answers by the picture's brightness, with certainty."""
+
+    def predict(image: GrayImage) -> Prediction:
+        mask = answers[int(image[0, 0])]
+        return Prediction(
+            {name: mask.astype(np.float32) for name in classes}, dict.fromkeys(classes, mask)
+        )
+
+    return Predictor("oracle@1", tuple(classes), dict.fromkeys(classes, 0.5), predict)
+
+
+def mixed_report(**options: Any) -> Report:
+    """One picture each: right, shifted by 5 of 10 columns, missed, invented, both empty."""
+    samples = [
+        sample("1", square(5, 5)),
+        sample("2", square(5, 5)),
+        sample("3", square(5, 5)),
+        sample("4", None),
+        sample("5", None),
+    ]
+    answers = {1: square(5, 5), 2: square(5, 10), 3: EMPTY, 4: square(0, 0, 8), 5: EMPTY}
+    return evaluate(oracle(answers), samples, classes=["nerve"], **options)
+
+
+def test_figures_worked_by_hand() -> None:
+    (cell,) = mixed_report().cells
+    measures = cell.measures
+    # Dice 1, 0.5, 0, 0 and one undefined; the shift is 5 px on two of the five pictures
+    assert (measures["dice"].value, measures["dice"].n) == (pytest.approx(1.5 / 4), 4)
+    assert (measures["iou"].value, measures["iou"].n) == (pytest.approx((1 + 1 / 3) / 4), 4)
+    assert (measures["hd95"].value, measures["hd95"].n) == (pytest.approx(5 / 2), 2)
+    assert measures["centroid_error"].value == pytest.approx(5 / 2)
+    assert (cell.structures.found, cell.structures.missed, cell.structures.false) == (2, 1, 1)
+    assert measures["found_rate"].value == pytest.approx(2 / 3)
+    assert measures["false_per_image"].value == pytest.approx(1 / 5)
+    # wrong with certainty on 50 + 50 px, 100 px and 64 px
+    assert measures["ece"].value == pytest.approx(264 / (5 * 64 * 80))
+    assert (cell.n_images, cell.n_groups, cell.unit) == (5, 5, "px")
+    assert (cell.n_both_empty, cell.n_missed_images, cell.n_false_images) == (1, 1, 1)
+
+
+def test_an_unknown_class_is_not_counted_and_an_unnamed_one_left_out() -> None:
+    samples = [
+        sample("1", square(5, 5)),
+        sample("2", None, known=("vessel",)),
+        sample("3", None, known=("fascia",)),
+    ]
+    model = oracle({1: square(5, 5), 2: EMPTY, 3: EMPTY}, classes=("nerve", "vessel"))
+    report = evaluate(model, samples, classes=["nerve", "vessel", "fascia"])
+    assert [(row.name, row.class_name) for row in report.rows] == [("1", "nerve"), ("2", "vessel")]
+    assert set(report.thresholds) == {"nerve", "vessel"}
+
+
+def test_sets_stay_apart() -> None:
+    samples = [sample("1", square(5, 5), card="b"), sample("2", square(5, 5), card="a")]
+    report = evaluate(oracle({1: square(5, 5), 2: EMPTY}), samples, classes=["nerve"])
+    assert [(c.card, c.measures["dice"].value) for c in report.cells] == [("a", 0.0), ("b", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("scales", "unit", "expected"), [((0.1, 0.3), "mm", 5 * 0.2), ((0.1, None), "px", 5.0)]
+)
+def test_millimetres_only_where_every_scale_is_known(
+    scales: tuple[float | None, float | None], unit: str, expected: float
+) -> None:
+    samples = [
+        sample(str(number), square(5, 5), mm_per_px=scale) for number, scale in enumerate(scales)
+    ]
+    report = evaluate(oracle({0: square(5, 10), 1: square(5, 10)}), samples, classes=["nerve"])
+    (cell,) = report.cells
+    assert (cell.unit, cell.measures["hd95"].value) == (unit, pytest.approx(expected))
+    assert cell.measures["centroid_error"].value == pytest.approx(expected)
+
+
+def test_worst_cases_are_the_lowest_dice_without_the_undefined() -> None:
+    worst = mixed_report(worst=3).worst
+    assert [(case.row.name, case.row.dice) for case in worst] == [
+        ("3", 0.0),
+        ("4", 0.0),
+        ("2", 0.5),
+    ]
+    assert mixed_report(worst=0).worst == ()
+
+
+def test_a_model_without_the_classes_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"names \['nerve'\], none of .* \['vessel'\]"):
+        evaluate(oracle({}), [], classes=["vessel"])
+
+
+def test_no_usable_sample_is_refused() -> None:
+    with pytest.raises(DataError, match="no sample has a known class"):
+        evaluate(oracle({}), [sample("1", None, known=("fascia",))], classes=["nerve"])
+
+
+def test_an_answer_of_another_size_is_refused() -> None:
+    model = oracle({1: np.zeros((8, 8), bool)})
+    with pytest.raises(ModelError, match=r"\(8, 8\) for 'nerve' on 1, expected \(64, 80\)"):
+        evaluate(model, [sample("1", None)], classes=["nerve"])
+
+
+# Reports
+
+
+def test_report_on_disk(tmp_path: Path) -> None:
+    report = mixed_report(worst=2)
+    write(report, tmp_path / "deep" / "out", provenance=PROVENANCE)
+    out = tmp_path / "deep" / "out"
+    content = json.loads((out / "report.json").read_text("utf-8"))
+    assert content["model"] == "oracle@1"
+    assert (content["split"], content["date"], content["data"]) == (
+        "test",
+        "2025-01-31",
+        ["made-up"],
+    )
+    assert content["nerveseg_version"] == "0.1.0"
+    (result,) = content["results"]
+    assert (result["found"], result["missed"], result["false"]) == (2, 1, 1)
+    assert result["measures"]["dice"]["value"] == pytest.approx(0.375)
+    assert content["summary"]["sets"]["made-up"]["nerve"]["hd95"]["unit"] == "px"
+    markdown = (out / "report.md").read_text("utf-8")
+    assert "| made-up | nerve | 5 (5) | 0.375 [" in markdown
+    assert "2.5 px [" in markdown
+    for case in content["worst"]:
+        assert case["picture"] in markdown
+        assert (out / case["picture"]).is_file()
+    leftovers = [path.name for path in out.rglob(".*")]
+    assert leftovers == []
+
+
+def test_undefined_figures_are_null_in_json(tmp_path: Path) -> None:
+    report = evaluate(oracle({1: EMPTY}), [sample("1", None)], classes=["nerve"])
+    write(report, tmp_path, provenance=PROVENANCE)
+    (result,) = json.loads((tmp_path / "report.json").read_text("utf-8"))["results"]
+    assert result["measures"]["dice"] == {"value": None, "low": None, "high": None, "n": 0}
+    assert "| made-up | nerve | 1 (1) | n/a | n/a |" in (tmp_path / "report.md").read_text("utf-8")
+
+
+def test_rows_come_back_from_the_csv(tmp_path: Path) -> None:
+    report = mixed_report()
+    write(report, tmp_path, provenance=PROVENANCE)
+    rows = read_rows(tmp_path)
+    assert repr(rows) == repr(report.rows)  # repr, because NaN differs from itself
+    defined = [row.dice for row in rows if not math.isnan(row.dice)]
+    assert np.mean(defined) == pytest.approx(report.cells[0].measures["dice"].value)
+
+
+def test_picture_shows_truth_solid_and_prediction_dashed(tmp_path: Path) -> None:
+    answers = {1: square(40, 40, 16)}
+    report = evaluate(oracle(answers), [sample("1", square(5, 5, 16))], classes=["nerve"])
+    write(report, tmp_path, provenance=PROVENANCE)
+    picture = cv2.imread(str(tmp_path / "worst" / "made-up_nerve_01.png"))
+    scale = 8  # 80 pixels enlarged to 640
+    title, body = picture[: -64 * scale], picture[-64 * scale :]
+    assert title.max() == 255
+    on_truth = top_edge(body, row=5, column=5, side=16, scale=scale)
+    assert (on_truth.max(axis=-1) > 180).all(), "the truth's outline has a gap"
+    assert (on_truth[:, 0] < 120).all(), "the nerve's colour holds little blue"
+    on_prediction = top_edge(body, row=40, column=40, side=16, scale=scale)
+    lit = (on_prediction.min(axis=-1) > 180).mean()
+    assert 0.3 < lit < 0.9, "the prediction's outline is dashed white"
+
+
+def top_edge(body: Any, *, row: int, column: int, side: int, scale: int) -> Any:
+    columns = slice((column + 1) * scale, (column + side - 1) * scale)
+    return body[row * scale, columns].astype(int)
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match=r"can't write .*; choose a folder"):
+        write(mixed_report(), tmp_path / "file" / "out", provenance=PROVENANCE)
+
+
+def test_a_failed_write_leaves_the_old_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(mixed_report(), tmp_path, provenance=PROVENANCE)
+    before = (tmp_path / "report.json").read_bytes()
+
+    def full(path: Path, data: bytes) -> int:
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        write(mixed_report(), tmp_path, provenance=PROVENANCE)
+    assert (tmp_path / "report.json").read_bytes() == before
+    assert list(tmp_path.rglob(".*")) == []
+
+
+@pytest.mark.parametrize("content", [None, "", "card,name\na,b\n", "\x00"])
+def test_a_foreign_csv_is_refused(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "per_image.csv").write_text(content)
+    with pytest.raises(DataError, match=r"can't read .*per_image.csv"):
+        read_rows(tmp_path)
+
+
+# Comparisons
+
+
+def two_reports() -> tuple[Report, Report]:
+    samples = [sample(str(n), square(5, 5), group=f"g{n // 2}") for n in range(1, 7)]
+    samples.append(sample("7", None))
+    right = dict.fromkeys(range(1, 7), square(5, 5)) | {7: EMPTY}
+    shifted = dict.fromkeys(range(1, 7), square(5, 10)) | {7: EMPTY}
+    ours = evaluate(oracle(right), samples, classes=["nerve"])
+    return ours, evaluate(oracle(shifted), samples[:5] + samples[6:], classes=["nerve"])
+
+
+def test_paired_difference() -> None:
+    ours, theirs = two_reports()
+    (gain,) = compare(ours.rows, theirs.rows)
+    assert (gain.dice.value, gain.dice.low, gain.dice.high) == (0.5, 0.5, 0.5)
+    assert (gain.dice.n, gain.n_undefined, gain.n_unpaired) == (5, 1, 1)
+    assert gain.better_share == 1.0
+    (loss,) = compare(theirs.rows, ours.rows)
+    assert (loss.dice.value, loss.better_share) == (-0.5, 0.0)
+
+
+def test_reports_without_a_shared_picture_are_refused() -> None:
+    ours, _ = two_reports()
+    with pytest.raises(DataError, match="share no picture"):
+        compare(ours.rows[:2], ours.rows[2:])
+
+
+def test_reports_of_different_truth_are_refused() -> None:
+    one = evaluate(oracle({1: EMPTY}), [sample("1", square(5, 5))], classes=["nerve"])
+    other = evaluate(oracle({1: EMPTY}), [sample("1", square(5, 5, 9))], classes=["nerve"])
+    with pytest.raises(DataError, match=r"100 px of nerve .* 81 px"):
+        compare(one.rows, other.rows)
+
+
+def test_compare_from_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [tmp_path / "ours", tmp_path / "theirs"]
+    for folder, report in zip(folders, two_reports(), strict=True):
+        write(report, folder, provenance=PROVENANCE)
+    assert compare_cli([str(folder) for folder in folders]) == 0
+    assert (
+        "| made-up | nerve | 5 | 0.500 [0.500, 0.500] | 100 % | 1 | 1 |" in capsys.readouterr().out
+    )
+
+
+# The command
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """``evaluate_cli`` on four made-up pictures, of which 1 and 2 are in the test split."""
+
+    def read(card: Any, root: Path | None = None) -> Iterator[Sample]:
+        assert card.name == "made-up"
+        yield from (sample(str(n), square(5, 5)) for n in range(1, 5))
+
+    monkeypatch.setattr(harness.cards, "load", lambda name: SimpleNamespace(name=name))
+    monkeypatch.setattr(
+        harness.splits, "load", lambda name: {"1": "test", "2": "test", "3": "train", "4": "val"}
+    )
+    monkeypatch.setattr(harness, "samples", read)
+    monkeypatch.setattr(
+        harness, "from_file", lambda path: oracle(dict.fromkeys(range(1, 5), square(5, 5)))
+    )
+    model = tmp_path / "net.onnx"
+    model.touch()
+
+    def run(*options: str) -> int:
+        out = str(tmp_path / "out")
+        return evaluate_cli([str(model), "--data", "made-up", "--out", out, *options])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ([], ["1", "2"]),
+        (["--split", "val"], ["4"]),
+        (["--split", "all"], ["1", "2", "3", "4"]),
+        (["--split", "all", "--limit", "3"], ["1", "2", "3"]),
+    ],
+)
+def test_command_measures_the_chosen_split(
+    command: Callable[..., int], tmp_path: Path, options: list[str], names: list[str]
+) -> None:
+    assert command(*options, "--date", "2025-01-31") == 0
+    assert [row.name for row in read_rows(tmp_path / "out")] == names
+    content = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
+    assert content["date"] == "2025-01-31"
+    assert content["command"].startswith("python -m train evaluate ")
+    assert "--data made-up" in content["command"]
+
+
+def test_command_refuses_a_missing_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="there is no model"):
+        evaluate_cli([str(tmp_path / "none.onnx"), "--data", "a", "--out", str(tmp_path)])
+
+
+@pytest.mark.parametrize("options", [["--limit", "-1"], ["--data", ","], ["--split", "exam"]])
+def test_command_refuses_wrong_options(command: Callable[..., int], options: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        command(*options)
+    assert stop.value.code == 2

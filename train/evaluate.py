@@ -1,0 +1,194 @@
+"""Measure a model, checkpoint or ONNX file alike, on labelled samples.
+
+The harness sees a `train.predictors.Predictor` and nothing else: its probabilities are measured
+for calibration, its masks, which are what a user is shown, for all the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shlex
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from rich.progress import track
+
+from nerveseg import __version__
+from nerveseg.data import cards, samples, splits
+from nerveseg.errors import DataError, ModelError
+from nerveseg.types import Sample
+from nerveseg.video.crop import find_region
+from train.predictors import Prediction, Predictor, from_file
+from train.report import Provenance, write
+from train.scores import Report, Scored, WorstCase, score, summarise, truth_of
+
+__all__ = ["evaluate", "evaluate_cli", "split_samples"]
+
+
+def evaluate(
+    predictor: Predictor,
+    samples: Iterable[Sample],
+    *,
+    classes: Sequence[str],
+    worst: int = 6,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Report:
+    """Measure ``classes`` on every sample in which they are known.
+
+    A class outside a sample's ``known`` is unknown, not absent, and isn't counted there; a class
+    that the model doesn't name is left out. ``worst`` pictures are kept for each set and class.
+    Intervals come from ``draws`` bootstrap draws of whole groups, repeatable by ``seed``.
+    Raises `ModelError` when the model names none of ``classes`` and `DataError` when no sample
+    has a known one.
+    """
+    wanted = _named_classes(predictor, classes)
+    scored: list[Scored] = []
+    album = _Album(worst)
+    for sample in samples:
+        scored.extend(_score_sample(predictor, sample, wanted & sample.known, album))
+    if not scored:
+        raise DataError(
+            f"no sample has a known class among {sorted(wanted)}; choose another set or split"
+        )
+    return Report(
+        model_id=predictor.model_id,
+        thresholds={name: predictor.thresholds[name] for name in sorted(wanted)},
+        cells=summarise(scored, draws=draws, seed=seed),
+        rows=tuple(case.row for case in scored),
+        worst=album.cases(),
+    )
+
+
+def split_samples(name: str, split: str, *, root: Path | None = None) -> Iterator[Sample]:
+    """The samples of a card (name or path) that lie in ``split``; ``all`` takes every one."""
+    card = cards.load(name)
+    sides = {} if split == "all" else splits.load(card.name)
+    for sample in samples(card, root):
+        if split == "all" or sides.get(sample.name) == split:
+            yield sample
+
+
+def evaluate_cli(argv: Sequence[str]) -> int:
+    """``python -m train evaluate MODEL --data A,B --split test --out DIR``; 0 when written."""
+    options = _parser().parse_args(argv)
+    predictor = _load(options.model)
+    report = evaluate(
+        predictor,
+        _chosen_samples(options),
+        classes=options.classes or sorted(predictor.thresholds),
+        worst=options.worst,
+        seed=options.seed,
+    )
+    provenance = Provenance(
+        split=options.split,
+        data=tuple(options.data),
+        command=shlex.join(["python", "-m", "train", "evaluate", *argv]),
+        date=options.date or datetime.now(tz=UTC).date().isoformat(),
+        nerveseg_version=__version__,
+        seed=options.seed,
+    )
+    write(report, options.out, provenance=provenance)
+    return 0
+
+
+class _Album:
+    """The pictures with the lowest Dice of each set and class; pictures without one are out."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._cells: defaultdict[tuple[str, str], list[WorstCase]] = defaultdict(list)
+
+    def offer(self, case: WorstCase) -> None:
+        if math.isnan(case.row.dice):
+            return
+        cell = self._cells[case.row.card, case.row.class_name]
+        insort(cell, case, key=lambda kept: kept.row.dice)
+        del cell[self._size :]
+
+    def cases(self) -> tuple[WorstCase, ...]:
+        return tuple(case for key in sorted(self._cells) for case in self._cells[key])
+
+
+def _named_classes(predictor: Predictor, classes: Sequence[str]) -> frozenset[str]:
+    wanted = frozenset(classes) & frozenset(predictor.thresholds)
+    if not wanted:
+        raise ModelError(
+            f"{predictor.model_id} names {sorted(predictor.thresholds)}, none of the classes "
+            f"asked for, {sorted(classes)}; choose among its own"
+        )
+    return wanted
+
+
+def _score_sample(
+    predictor: Predictor, sample: Sample, classes: frozenset[str], album: _Album
+) -> Iterator[Scored]:
+    if not classes:
+        return
+    answer = predictor.predict(sample.image)
+    region = find_region(sample.image)
+    for name in sorted(classes):
+        _check_answer(predictor, answer, name, sample)
+        mask = answer.masks[name]
+        scored = score(sample, name, answer.probabilities[name], mask, region=region)
+        album.offer(WorstCase(scored.row, sample.image, truth_of(sample, name), mask))
+        yield scored
+
+
+def _check_answer(predictor: Predictor, answer: Prediction, name: str, sample: Sample) -> None:
+    for maps in (answer.masks, answer.probabilities):
+        got = maps[name].shape if name in maps else "nothing"
+        if got != sample.image.shape:
+            raise ModelError(
+                f"{predictor.model_id} answers {got} for {name!r} on {sample.name}, expected "
+                f"{sample.image.shape}; a predictor maps its answer back to the picture's pixels"
+            )
+
+
+def _load(model: Path) -> Predictor:
+    if not model.is_file():
+        raise ModelError(f"there is no model {model}; pass an .onnx file or a .ckpt checkpoint")
+    return from_file(model)
+
+
+def _chosen_samples(options: argparse.Namespace) -> Iterator[Sample]:
+    for name in options.data:
+        chosen = split_samples(name, options.split, root=options.root)
+        yield from track(islice(chosen, options.limit), description=f"{name} ({options.split})")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m train evaluate",
+        description="Measure a checkpoint or an ONNX file; writes JSON, Markdown, CSV, pictures.",
+    )
+    add = parser.add_argument
+    add("model", type=Path, help=".onnx file or .ckpt checkpoint")
+    add("--data", type=_names, required=True, help="cards, by name or path, comma-separated")
+    add("--out", type=Path, required=True, help="folder for the report")
+    add("--split", default="test", choices=["train", "val", "test", "all"])
+    add("--root", type=Path, help="folder of the data; default: where `nerveseg data` keeps it")
+    add("--classes", type=_names, help="comma-separated; default: all that the model names")
+    add("--limit", type=_natural, help="at most this many pictures of each set")
+    add("--worst", type=_natural, default=6, help="worst pictures kept per set and class")
+    add("--seed", type=_natural, default=0, help="of the bootstrap")
+    add("--date", help="written into the report; default: today")
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("expected names separated by commas")
+    return names
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, got {text!r}")
+    return int(text)
