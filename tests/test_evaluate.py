@@ -340,7 +340,11 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., in
     ],
 )
 def test_command_measures_the_chosen_split(
-    command: Callable[..., int], tmp_path: Path, options: list[str], names: list[str]
+    command: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    names: list[str],
 ) -> None:
     assert command(*options, "--date", "2025-01-31") == 0
     assert [row.name for row in read_rows(tmp_path / "out")] == names
@@ -348,6 +352,9 @@ def test_command_measures_the_chosen_split(
     assert content["date"] == "2025-01-31"
     assert content["command"].startswith("python -m train evaluate ")
     assert "--data made-up" in content["command"]
+    said = capsys.readouterr().out
+    assert "made-up nerve: Dice 1.000" in said
+    assert str(tmp_path / "out" / "report.md") in said
 
 
 def test_command_refuses_a_missing_model(tmp_path: Path) -> None:

@@ -124,6 +124,13 @@ def test_the_best_overlap_is_matched_first() -> None:
     assert metrics.match_structures(prediction, truth) == metrics.StructureCounts(2, 0, 0)
 
 
+def test_crumbs_of_drawing_are_no_structures() -> None:
+    prediction, truth = picture("###...#.. ###......"), picture("###.#.... ###......")
+    counted = metrics.match_structures(prediction, truth, min_area_px=2)
+    assert counted == metrics.StructureCounts(1, 0, 0)
+    assert metrics.match_structures(prediction, truth) == metrics.StructureCounts(1, 1, 1)
+
+
 def test_counts_add_up_over_pictures() -> None:
     total = metrics.StructureCounts(1, 2, 3) + metrics.StructureCounts(10, 20, 30)
     assert total == metrics.StructureCounts(11, 22, 33)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import shlex
+import sys
 from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +25,7 @@ from nerveseg.errors import DataError, ModelError
 from nerveseg.types import Sample
 from nerveseg.video.crop import find_region
 from train.predictors import Prediction, Predictor, from_file
-from train.report import Provenance, write
+from train.report import Provenance, show, write
 from train.scores import Report, Scored, WorstCase, score, summarise, truth_of
 
 __all__ = ["evaluate", "evaluate_cli", "split_samples"]
@@ -75,7 +76,7 @@ def split_samples(name: str, split: str, *, root: Path | None = None) -> Iterato
 
 
 def evaluate_cli(argv: Sequence[str]) -> int:
-    """``python -m train evaluate MODEL --data A,B --split test --out DIR``; 0 when written."""
+    """``python -m train evaluate MODEL --data A,B [--split test] [--out DIR]``; 0 when written."""
     options = _parser().parse_args(argv)
     predictor = _load(options.model)
     report = evaluate(
@@ -93,7 +94,12 @@ def evaluate_cli(argv: Sequence[str]) -> int:
         nerveseg_version=__version__,
         seed=options.seed,
     )
-    write(report, options.out, provenance=provenance)
+    folder = options.out or Path("runs", "evaluation", report.model_id)
+    write(report, folder, provenance=provenance)
+    for cell in report.cells:
+        dice = show(cell.measures["dice"])
+        sys.stdout.write(f"{cell.card} {cell.class_name}: Dice {dice}\n")
+    sys.stdout.write(f"report: {folder / 'report.md'}\n")
     return 0
 
 
@@ -170,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("model", type=Path, help=".onnx file or .ckpt checkpoint")
     add("--data", type=_names, required=True, help="cards, by name or path, comma-separated")
-    add("--out", type=Path, required=True, help="folder for the report")
+    add("--out", type=Path, help="folder for the report; default: runs/evaluation/MODEL_ID")
     add("--split", default="test", choices=["train", "val", "test", "all"])
     add("--root", type=Path, help="folder of the data; default: where `nerveseg data` keeps it")
     add("--classes", type=_names, help="comma-separated; default: all that the model names")

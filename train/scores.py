@@ -22,6 +22,9 @@ from train.bootstrap import GroupBootstrap, Interval
 
 __all__ = ["Cell", "Report", "Row", "Scored", "WorstCase", "score", "summarise", "truth_of"]
 
+_CRUMB_SHARE = 0.0003
+"""Of the image region: smaller ones are no structures, as in `nerveseg.vision.segment.masks`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -109,7 +112,9 @@ def score(
     without a mask is absent.
     """
     truth = truth_of(sample, class_name)
-    masks, structures = score_masks(prediction, truth), match_structures(prediction, truth)
+    masks = score_masks(prediction, truth)
+    least = round(_CRUMB_SHARE * region.width * region.height)
+    structures = match_structures(prediction, truth, min_area_px=least)
     bins = calibration(probability[region.slices], truth[region.slices])
     row = Row(
         card=sample.card,
