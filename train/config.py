@@ -13,7 +13,7 @@ from nerveseg.errors import DataError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["DataConfig", "ExperimentConfig", "ModelConfig", "OptimConfig", "read"]
+__all__ = ["DataConfig", "ExperimentConfig", "ModelConfig", "OptimConfig", "from_dict", "read"]
 
 _Part = TypeVar("_Part", bound="DataclassInstance")
 
@@ -55,15 +55,20 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimConfig:
-    """How it is trained. ``encoder_lr`` applies to the pretrained encoder's parameters."""
+    """How it is trained. ``encoder_lr`` applies to the pretrained encoder's parameters.
+
+    Weights are averaged (exponentially, ``ema_decay`` a step) from ``ema_from_step`` on: earlier
+    ones are too far from the end to help.
+    """
 
     epochs: int = 16
     batch_size: int = 8
-    lr: float = 2e-3
-    encoder_lr: float = 7e-4
+    lr: float = 1.5e-3
+    encoder_lr: float = 5e-4
     weight_decay: float = 1e-2
     warmup: float = 0.05
     ema_decay: float = 0.995
+    ema_from_step: int = 300
     precision: str = "bf16-mixed"
     patience: int = 100
     gradient_clip: float = 1.0
@@ -83,17 +88,24 @@ class ExperimentConfig:
 def read(path: Path) -> ExperimentConfig:
     """Read an experiment; raise `DataError` that names the key that is wrong."""
     try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-        parts = {
-            "data": _build(DataConfig, raw.pop("data")),
-            "model": _build(ModelConfig, raw.pop("model", {})),
-            "optim": _build(OptimConfig, raw.pop("optim", {})),
-        }
-        return _build(ExperimentConfig, raw | parts)
+        return from_dict(tomllib.loads(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"can't read the experiment {path}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not an experiment: {error}; see train/configs/") from error
+
+
+def from_dict(raw: Mapping[str, Any]) -> ExperimentConfig:
+    """A config from its tables, as `dataclasses.asdict` gives them.
+
+    Raises ``KeyError``, ``TypeError`` or ``ValueError`` for a key that is missing or wrong.
+    """
+    parts = {
+        "data": _build(DataConfig, raw["data"]),
+        "model": _build(ModelConfig, raw.get("model", {})),
+        "optim": _build(OptimConfig, raw.get("optim", {})),
+    }
+    return _build(ExperimentConfig, {**raw, **parts})
 
 
 def _build(kind: type[_Part], values: Mapping[str, Any]) -> _Part:

@@ -175,7 +175,11 @@ def _trainer(
         logger=TensorBoardLogger(out, name="tensorboard"),
         callbacks=[
             best,
-            callbacks.EMAWeightAveraging(decay=optim.ema_decay, use_buffers=True),
+            callbacks.EMAWeightAveraging(
+                decay=optim.ema_decay,
+                use_buffers=True,
+                update_starting_at_step=optim.ema_from_step,
+            ),
             callbacks.EarlyStopping(monitor="dice", mode="max", patience=optim.patience),
             callbacks.LearningRateMonitor("step"),
         ],

@@ -26,9 +26,9 @@ def declare_missing_operators() -> torch.library.Library | None:
     """
     if _real_operators_load():
         return None
-    library = torch.library.Library("torchvision", "DEF")
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
-        library.define(name + _SCHEMA)
+        library.define(name + _SCHEMA)  # type: ignore[no-untyped-call]
     return library
 
 
@@ -38,7 +38,7 @@ def _real_operators_load() -> bool:
         return True
     for binary in sorted(Path(spec.origin).parent.glob("_C*.so")):
         try:
-            torch.ops.load_library(str(binary))
+            torch.ops.load_library(str(binary))  # type: ignore[no-untyped-call]
         except OSError:
             continue
         return True

@@ -1,0 +1,129 @@
+"""From a checkpoint to an ONNX file that carries its spec, checked against torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from nerveseg.errors import ModelError
+from nerveseg.types import Box, GrayImage
+from nerveseg.vision.preprocess import SPEC_KEY, ModelSpec
+from nerveseg.vision.segment import Segmenter, masks
+from train.checkpoint import load_network
+
+__all__ = ["Parity", "Probabilities", "export", "parity", "write_onnx"]
+
+MAX_PROBABILITY_DIFFERENCE = 1e-3
+MIN_MASK_DICE = 0.999
+
+
+class Probabilities(nn.Module):
+    """A network followed by the sigmoid: what is exported answers with probabilities."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        """Probabilities ``(1, C, h', w')`` of a picture ``(1, 1, h, w)``."""
+        return cast("torch.Tensor", self.network(picture).sigmoid())
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far the exported file is from torch, over some pictures, in fp32 on the CPU."""
+
+    pictures: int
+    max_probability_difference: float
+    min_mask_dice: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the file may be shipped."""
+        return (
+            self.max_probability_difference <= MAX_PROBABILITY_DIFFERENCE
+            and self.min_mask_dice >= MIN_MASK_DICE
+        )
+
+
+def export(
+    checkpoint: Path, target: Path, spec: ModelSpec, pictures: Sequence[GrayImage]
+) -> Parity:
+    """Write ``target`` from ``checkpoint`` and check it through `nerveseg.vision.segment`.
+
+    ``pictures`` are grey frames, ``uint8`` ``(H, W)``. Raises `ModelError` when parity fails;
+    ``target`` is replaced only when it holds.
+    """
+    network = Probabilities(load_network(checkpoint)).eval()
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        fresh = Path(folder) / target.name
+        write_onnx(network, fresh, spec)
+        result = parity(network, fresh, pictures)
+        if not result.holds:
+            raise ModelError(f"{target.name} differs from torch: {result}; it was not written")
+        fresh.replace(target)
+    return result
+
+
+def write_onnx(network: nn.Module, target: Path, spec: ModelSpec) -> None:
+    """Trace ``network`` for one picture of the spec's size and put the spec in the metadata."""
+    picture = torch.zeros(1, 1, *spec.input_hw)
+    torch.onnx.export(
+        network,
+        (picture,),
+        str(target),
+        input_names=["picture"],
+        output_names=["probabilities"],
+        opset_version=17,
+        dynamo=False,
+    )
+    model = onnx.load(target)
+    stamp(model, spec)
+    onnx.save(model, target)
+
+
+def stamp(model: onnx.ModelProto, spec: ModelSpec) -> None:
+    """Put ``spec`` into an ONNX model's metadata, in place of any it had."""
+    kept = [p for p in model.metadata_props if p.key != SPEC_KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    model.metadata_props.add(key=SPEC_KEY, value=spec.to_json())
+
+
+def parity(network: nn.Module, file: Path, pictures: Sequence[GrayImage]) -> Parity:
+    """Compare torch and the file on whole pictures, masks in frame pixels included."""
+    segmenter = Segmenter.load(file, backend="onnxruntime")
+    differences, dices = [], []
+    for pixels in pictures:
+        region = Box(0, 0, pixels.shape[1], pixels.shape[0])
+        tensor = segmenter.preprocess(pixels, region)
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(tensor)).numpy()
+        got = segmenter.infer(tensor)
+        differences.append(float(np.abs(expected - got).max()))
+        shape = (pixels.shape[0], pixels.shape[1])
+        ours = masks(segmenter.segmentation(got, region, shape))
+        theirs = masks(segmenter.segmentation(expected, region, shape))
+        dices += [_dice(ours[name], theirs[name]) for name in ours]
+    return Parity(len(pictures), max(differences), min(dices))
+
+
+def _dice(one: Any, other: Any) -> float:
+    total = int(one.sum()) + int(other.sum())
+    return 1.0 if total == 0 else 2.0 * int((one & other).sum()) / total
+
+
+def with_metrics(spec: ModelSpec, report: Path) -> ModelSpec:
+    """The spec with an evaluation report's summary, so that the file says what it reached."""
+    raw = json.loads(report.read_text("utf-8"))
+    return dataclasses.replace(spec, metrics=raw["summary"])
