@@ -1,0 +1,6 @@
+"""Datasets: cards, samples with their known classes, splits, downloads, checks."""
+
+from nerveseg.data import cards, splits
+from nerveseg.data.reading import samples, samples_or_errors
+
+__all__ = ["cards", "samples", "samples_or_errors", "splits"]
