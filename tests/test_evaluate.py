@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,7 @@ from train.scores import Report
 SHAPE = (64, 80)
 PROVENANCE = Provenance(
     split="test",
-    data=("made-up",),
+    data={"made-up": ("Drawn by a test.",)},
     command="python -m train evaluate net.onnx",
     date="2025-01-31",
     nerveseg_version="0.1.0",
@@ -167,11 +168,8 @@ def test_report_on_disk(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     content = json.loads((out / "report.json").read_text("utf-8"))
     assert content["model"] == "oracle@1"
-    assert (content["split"], content["date"], content["data"]) == (
-        "test",
-        "2025-01-31",
-        ["made-up"],
-    )
+    assert (content["split"], content["date"]) == ("test", "2025-01-31")
+    assert content["data"] == {"made-up": ["Drawn by a test."]}
     assert content["nerveseg_version"] == "0.1.0"
     (result,) = content["results"]
     assert (result["found"], result["missed"], result["false"]) == (2, 1, 1)
@@ -180,6 +178,7 @@ def test_report_on_disk(tmp_path: Path) -> None:
     markdown = (out / "report.md").read_text("utf-8")
     assert "| made-up | nerve | 5 (5) | 0.375 [" in markdown
     assert "2.5 px [" in markdown
+    assert "- made-up: Drawn by a test." in markdown
     for case in content["worst"]:
         assert case["picture"] in markdown
         assert (out / case["picture"]).is_file()
@@ -306,16 +305,19 @@ def test_compare_from_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """``evaluate_cli`` on four made-up pictures, of which 1 and 2 are in the test split."""
+    """``evaluate_cli`` on four made-up pictures, of which 1 and 2 are in the test split.
+
+    With ``--root`` they are there only in the folder that the card names.
+    """
 
     def read(card: Any, root: Path | None = None) -> Iterator[Sample]:
-        assert card.name == "made-up"
+        assert root in (None, tmp_path / "sets" / card.folder)
         yield from (sample(str(n), square(5, 5)) for n in range(1, 5))
 
-    monkeypatch.setattr(harness.cards, "load", lambda name: SimpleNamespace(name=name))
-    monkeypatch.setattr(
-        harness.splits, "load", lambda name: {"1": "test", "2": "test", "3": "train", "4": "val"}
-    )
+    card = SimpleNamespace(name="made-up", folder="publisher's", quirks=("Drawn by a test.",))
+    parts = {"1": "test", "2": "test", "3": "train", "4": "val"}
+    monkeypatch.setattr(harness.cards, "load", {"made-up": card}.__getitem__)
+    monkeypatch.setattr(harness.splits, "load", lambda asked: parts if asked is card else {})
     monkeypatch.setattr(harness, "samples", read)
     monkeypatch.setattr(
         harness, "from_file", lambda path: oracle(dict.fromkeys(range(1, 5), square(5, 5)))
@@ -346,7 +348,7 @@ def test_command_measures_the_chosen_split(
     options: list[str],
     names: list[str],
 ) -> None:
-    assert command(*options, "--date", "2025-01-31") == 0
+    assert command(*options, "--date", "2025-01-31", "--root", str(tmp_path / "sets")) == 0
     assert [row.name for row in read_rows(tmp_path / "out")] == names
     content = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
     assert content["date"] == "2025-01-31"
@@ -359,7 +361,7 @@ def test_command_measures_the_chosen_split(
 
 def test_command_refuses_a_missing_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="there is no model"):
-        evaluate_cli([str(tmp_path / "none.onnx"), "--data", "a", "--out", str(tmp_path)])
+        evaluate_cli([str(tmp_path / "none.onnx"), "--data", "usgra-seg", "--out", str(tmp_path)])
 
 
 @pytest.mark.parametrize("options", [["--limit", "-1"], ["--data", ","], ["--split", "exam"]])
@@ -367,3 +369,23 @@ def test_command_refuses_wrong_options(command: Callable[..., int], options: lis
     with pytest.raises(SystemExit) as stop:
         command(*options)
     assert stop.value.code == 2
+
+
+@pytest.mark.realdata
+def test_real_samples_of_the_committed_split(data_root: Path) -> None:
+    card = harness.cards.load("usgra-seg")
+    parts = harness.splits.load(card)
+    chosen = list(islice(harness.split_samples(card, "test", root=data_root), 4))
+    assert [parts[each.name] for each in chosen] == ["test"] * 4
+    truths = {id(each.image): each.masks for each in chosen}
+
+    def copy_the_truth(image: GrayImage) -> Prediction:
+        masks = {name: truths[id(image)].get(name, image < 0) for name in ("nerve", "vessel")}
+        return Prediction({name: mask.astype(np.float32) for name, mask in masks.items()}, masks)
+
+    model = Predictor("copy@1", ("nerve", "vessel"), {"nerve": 0.5, "vessel": 0.5}, copy_the_truth)
+    report = evaluate(model, chosen, classes=["nerve", "vessel", "fascia"])
+    assert {cell.class_name for cell in report.cells} == {"nerve", "vessel"}
+    for cell in report.cells:
+        assert (cell.measures["dice"].value, cell.measures["hd95"].value) == (1.0, 0.0)
+        assert cell.measures["ece"].value == 0.0

@@ -21,6 +21,7 @@ from rich.progress import track
 
 from nerveseg import __version__
 from nerveseg.data import cards, samples, splits
+from nerveseg.data.cards import Card
 from nerveseg.errors import DataError, ModelError
 from nerveseg.types import Sample
 from nerveseg.video.crop import find_region
@@ -66,11 +67,14 @@ def evaluate(
     )
 
 
-def split_samples(name: str, split: str, *, root: Path | None = None) -> Iterator[Sample]:
-    """The samples of a card (name or path) that lie in ``split``; ``all`` takes every one."""
-    card = cards.load(name)
-    sides = {} if split == "all" else splits.load(card.name)
-    for sample in samples(card, root):
+def split_samples(card: Card, split: str, *, root: Path | None = None) -> Iterator[Sample]:
+    """The samples of a card that lie in ``split``; ``all`` takes every one, split or not.
+
+    ``root`` holds the publishers' folders of several sets side by side, as ``$NERVESEG_DATA``
+    does.
+    """
+    sides = {} if split == "all" else splits.load(card)
+    for sample in samples(card, None if root is None else root / card.folder):
         if split == "all" or sides.get(sample.name) == split:
             yield sample
 
@@ -78,17 +82,18 @@ def split_samples(name: str, split: str, *, root: Path | None = None) -> Iterato
 def evaluate_cli(argv: Sequence[str]) -> int:
     """``python -m train evaluate MODEL --data A,B [--split test] [--out DIR]``; 0 when written."""
     options = _parser().parse_args(argv)
+    chosen = [cards.load(name) for name in options.data]
     predictor = _load(options.model)
     report = evaluate(
         predictor,
-        _chosen_samples(options),
+        _chosen_samples(chosen, options),
         classes=options.classes or sorted(predictor.thresholds),
         worst=options.worst,
         seed=options.seed,
     )
     provenance = Provenance(
         split=options.split,
-        data=tuple(options.data),
+        data={card.name: card.quirks for card in chosen},
         command=shlex.join(["python", "-m", "train", "evaluate", *argv]),
         date=options.date or datetime.now(tz=UTC).date().isoformat(),
         nerveseg_version=__version__,
@@ -162,10 +167,10 @@ def _load(model: Path) -> Predictor:
     return from_file(model)
 
 
-def _chosen_samples(options: argparse.Namespace) -> Iterator[Sample]:
-    for name in options.data:
-        chosen = split_samples(name, options.split, root=options.root)
-        yield from track(islice(chosen, options.limit), description=f"{name} ({options.split})")
+def _chosen_samples(chosen: Sequence[Card], options: argparse.Namespace) -> Iterator[Sample]:
+    for card in chosen:
+        side = split_samples(card, options.split, root=options.root)
+        yield from track(islice(side, options.limit), description=f"{card.name} ({options.split})")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -178,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=_names, required=True, help="cards, by name or path, comma-separated")
     add("--out", type=Path, help="folder for the report; default: runs/evaluation/MODEL_ID")
     add("--split", default="test", choices=["train", "val", "test", "all"])
-    add("--root", type=Path, help="folder of the data; default: where `nerveseg data` keeps it")
+    add("--root", type=Path, help="folder that holds the sets' folders; default: see NERVESEG_DATA")
     add("--classes", type=_names, help="comma-separated; default: all that the model names")
     add("--limit", type=_natural, help="at most this many pictures of each set")
     add("--worst", type=_natural, default=6, help="worst pictures kept per set and class")

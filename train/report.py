@@ -11,7 +11,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,13 @@ draw their outlines differently, so figures of two sets don't compare."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """How a report came about: what was asked for, when (``YYYY-MM-DD``), and with what."""
+    """How a report came about: what was asked for, when (``YYYY-MM-DD``), and with what.
+
+    ``data`` maps each set's card to what a reader of its figures has to know of it.
+    """
 
     split: str
-    data: tuple[str, ...]
+    data: Mapping[str, tuple[str, ...]]
     command: str
     date: str
     nerveseg_version: str
@@ -214,6 +217,7 @@ def _markdown(report: Report, provenance: Provenance, pictures: Sequence[str]) -
         _agreement_table(report.cells),
         _structure_table(report.cells),
         _NOTES,
+        _sets(provenance),
         _gallery(report.worst, pictures),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -283,6 +287,15 @@ def show(interval: Interval, *, digits: int = 3, unit: str = "") -> str:
     if math.isnan(interval.low):
         return value
     return f"{value} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def _sets(provenance: Provenance) -> str:
+    if not any(provenance.data.values()):
+        return ""
+    lines = ["## The sets", ""]
+    for card, quirks in provenance.data.items():
+        lines.append(f"- {card}: {' '.join(quirks)}")
+    return "\n".join(lines)
 
 
 def _gallery(worst: Sequence[WorstCase], pictures: Sequence[str]) -> str:
