@@ -21,7 +21,7 @@ from nerveseg.types import Frame, GrayImage, Mask
 __all__ = ["Phantom"]
 
 _SIZES = (64, 2048)
-_DEPTH_MM = {"linear": 38.0, "curved": 55.0}
+_DEPTH_MM = {"linear": 38.0, "curved": 60.0}
 
 
 class Phantom:
@@ -93,7 +93,10 @@ class Phantom:
         return np.asarray(pixels)
 
     def _truth(self, maps: tuple[FloatGrid, FloatGrid]) -> dict[str, Mask]:
-        labels = cv2.remap(self._labels, *maps, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+        labels = np.asarray(
+            cv2.remap(self._labels, *maps, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE),
+            dtype=np.uint8,
+        )
         if self._probe.curved:
             labels[self._outside] = 0
         truth = {name: (labels & bit).astype(np.bool_) for name, bit in LABEL_BITS.items()}

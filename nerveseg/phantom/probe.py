@@ -29,8 +29,8 @@ FloatGrid = npt.NDArray[np.float32]
 PROBES = ("linear", "curved")
 _SIDE_MARGIN_MM = 7.0
 _DEEP_MARGIN_MM = 3.0
-_CURVED_RADIUS_MM = 45.0
-_CURVED_HALF_ANGLE = math.radians(30.0)
+_CURVED_RADIUS_MM = 35.0
+_CURVED_HALF_ANGLE = math.radians(27.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class Probe:
 
     @property
     def curved(self) -> bool:
+        """Whether the beams spread."""
         return math.isfinite(self.radius_mm)
 
     @property
@@ -99,12 +100,12 @@ class Probe:
 
     def tissue_to_beam(self, x_mm: FloatGrid, y_mm: FloatGrid) -> tuple[FloatGrid, FloatGrid]:
         """Columns and rows of beam space for points of the tissue."""
-        middle = (self.beam_shape[1] - 1) / 2
         if self.curved:
-            column = x_mm / (self.radius_mm + y_mm) / self._angle_per_column + middle
+            across = x_mm / ((self.radius_mm + y_mm) * np.float32(self._angle_per_column))
         else:
-            column = x_mm / self.mm_per_px + middle
-        return column, y_mm / self.mm_per_px
+            across = x_mm / np.float32(self.mm_per_px)
+        middle = np.float32((self.beam_shape[1] - 1) / 2)
+        return across + middle, y_mm / np.float32(self.mm_per_px)
 
     def beam_to_tissue(self) -> tuple[FloatGrid, FloatGrid]:
         """Millimetres along and below the skin of every beam-space sample."""

@@ -22,9 +22,9 @@ class Tissue:
     """How a tissue scatters and absorbs.
 
     ``level_db``: mean echo below the brightest. ``absorption``: dB per mm, there and back.
-    ``patch_db``, ``septa_db``, ``dash_db``: how far slow patches, connected walls and short
-    strokes rise above the mean. ``wide`` picks the long-grained textures of tissue cut along
-    its fibres or of fat, else the short-grained ones of muscle cut across.
+    ``patch_db``, ``septa_db``, ``dash_db``, ``clump_db``: how far slow patches, connected walls,
+    short strokes and knots of fibre rise above the mean. ``wide`` picks the long-grained textures
+    of fat and of tissue cut along its fibres, else the short-grained ones of muscle cut across.
     """
 
     level_db: float
@@ -32,22 +32,23 @@ class Tissue:
     patch_db: float = 2.0
     septa_db: float = 0.0
     dash_db: float = 0.0
+    clump_db: float = 0.0
     wide: bool = True
 
 
 TISSUES: Final[dict[str, Tissue]] = {
-    "skin": Tissue(level_db=-27, absorption=0.9, patch_db=1.5, dash_db=10),
-    "fat": Tissue(level_db=-37, absorption=0.55, patch_db=3, septa_db=22, dash_db=5),
-    "muscle": Tissue(
-        level_db=-41, absorption=0.75, patch_db=2.5, septa_db=11, dash_db=17, wide=False
+    "skin": Tissue(level_db=-33, absorption=1.1, patch_db=2, dash_db=9),
+    "fat": Tissue(level_db=-43, absorption=0.85, patch_db=4, septa_db=30, dash_db=14),
+    "muscle": Tissue(level_db=-47, absorption=1.1, patch_db=4, septa_db=14, dash_db=26, wide=False),
+    "long muscle": Tissue(level_db=-46, absorption=1.1, patch_db=4, septa_db=22, dash_db=20),
+    "connective": Tissue(
+        level_db=-40, absorption=1.05, patch_db=6, septa_db=22, dash_db=14, clump_db=14
     ),
-    "long muscle": Tissue(level_db=-40, absorption=0.75, patch_db=2.5, septa_db=16, dash_db=13),
-    "connective": Tissue(level_db=-27, absorption=0.8, patch_db=4, septa_db=9, dash_db=6),
-    "nerve": Tissue(level_db=-25, absorption=0.7, patch_db=2.5, dash_db=5, wide=False),
-    "fascicle": Tissue(level_db=-41, absorption=0.6, patch_db=1.5),
-    "root": Tissue(level_db=-45, absorption=0.6, patch_db=2, dash_db=5, wide=False),
-    "lumen": Tissue(level_db=-66, absorption=0.08, patch_db=1),
-    "bone": Tissue(level_db=-60, absorption=9.0, patch_db=1),
+    "nerve": Tissue(level_db=-34, absorption=1.1, patch_db=3, dash_db=10, clump_db=7, wide=False),
+    "fascicle": Tissue(level_db=-50, absorption=1.0, patch_db=2),
+    "root": Tissue(level_db=-47, absorption=1.0, patch_db=3, dash_db=12, wide=False),
+    "lumen": Tissue(level_db=-58, absorption=0.05, patch_db=3),
+    "bone": Tissue(level_db=-56, absorption=9.0, patch_db=2),
 }
 
 
@@ -57,7 +58,7 @@ class Region:
 
     ``class_name`` is its truth class or ``None``. ``grain_deg`` turns its texture, and
     ``follows`` (an open curve) bends the texture along a layer's upper border.
-    ``extra_db`` lifts the tissue's mean level.
+    ``extra_db`` lifts the tissue's mean level; ``feather_mm`` fades its border.
     """
 
     outline: Points
@@ -66,6 +67,7 @@ class Region:
     grain_deg: float = 0.0
     follows: Points | None = None
     extra_db: float = 0.0
+    feather_mm: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -78,7 +80,7 @@ class Plane:
 
     points: Points
     level_db: float
-    width_mm: float = 0.25
+    width_mm: float = 0.15
     spread_deg: float = 24.0
     truth: str | None = None
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 
+from nerveseg.phantom.probe import FloatGrid
 from nerveseg.phantom.scene import Element, Plane, Points, Region, Scene, VesselMotion
+from nerveseg.phantom.texture import smooth_noise
 
 __all__ = ["Sketch"]
 
@@ -28,9 +31,16 @@ class Sketch:
     vessels: list[VesselMotion] = field(default_factory=list)
 
     def scene(self, *, target_mm: tuple[float, float]) -> Scene:
-        """Everything drawn so far; the needle goes to ``target_mm`` (x before handedness)."""
-        target = (self.side * target_mm[0], target_mm[1])
-        return Scene(tuple(self.elements), tuple(self.vessels), target)
+        """Everything drawn so far; the needle goes to ``target_mm`` (x before handedness).
+
+        Last of all the whole drawing is bent a little, as if it were drawn on rubber: nothing in
+        a body is straight or round, and what touched still touches.
+        """
+        bend = _Rubber(self.rng)
+        target = bend.point((self.side * target_mm[0], target_mm[1]))
+        elements = tuple(bend.element(element) for element in self.elements)
+        vessels = tuple(replace(v, centre_mm=bend.point(v.centre_mm)) for v in self.vessels)
+        return Scene(elements, vessels, target)
 
     def vary(self, value: float, by: float) -> float:
         """``value`` give or take ``by`` (uniform)."""
@@ -54,6 +64,10 @@ class Sketch:
         self.elements.append(
             Region(outline=outline, tissue=tissue, class_name=class_name, follows=top)
         )
+
+    def sheet(self, points: Points, *, level_db: float) -> None:
+        """A bright interface that is no fascia, such as between skin and fat."""
+        self.elements.append(Plane(points=points, level_db=self.vary(level_db, 3)))
 
     def fascia(self, points: Points, *, level_db: float = -8.0, double: bool = False) -> None:
         """A fascial plane; a ``double`` one has a fainter twin just below it."""
@@ -94,7 +108,11 @@ class Sketch:
         square: float = 0.8,
     ) -> None:
         """A muscle belly with the fascia that wraps it."""
-        outline = self.blob(centre, radii, turn_deg=turn_deg, wobble=0.1, square=square)
+        outline = self.blob(centre, radii, turn_deg=turn_deg, wobble=0.2, square=square)
+        middle = outline.mean(axis=0)
+        reach = np.array([0.5, 0.7], dtype=np.float32) * self.vary(1, 0.5) / np.array(radii)
+        sleeve = (middle + (outline - middle) * (1 + reach)).astype(np.float32)
+        self.elements.append(Region(outline=sleeve, tissue="connective", feather_mm=0.25))
         self.elements.append(
             Region(
                 outline=outline,
@@ -106,25 +124,25 @@ class Sketch:
         )
         closed = np.concatenate([outline, outline[:1]])
         self.elements.append(
-            Plane(points=closed, level_db=self.vary(-12, 3), spread_deg=30, truth="fascia")
+            Plane(points=closed, level_db=self.vary(-15, 4), spread_deg=27, truth="fascia")
         )
 
     def connective(
         self, centre: tuple[float, float], radii: tuple[float, float], *, turn_deg: float = 0.0
     ) -> None:
         """A bright, ill-defined bed of fat and connective tissue round a bundle."""
-        for scale, extra in ((1.0, -4.0), (0.75, 0.0)):
-            outline = self.blob(
-                centre, (radii[0] * scale, radii[1] * scale), turn_deg=turn_deg, wobble=0.25
-            )
-            self.elements.append(Region(outline=outline, tissue="connective", extra_db=extra))
+        outline = self.blob(centre, radii, turn_deg=turn_deg, wobble=0.3)
+        extra = self.vary(2, 2)
+        self.elements.append(
+            Region(outline=outline, tissue="connective", extra_db=extra, feather_mm=0.9)
+        )
 
     def artery(self, centre: tuple[float, float], radius: float) -> None:
         """A round, thick-walled vessel that pulses."""
         centre = (self.vary(centre[0], 1.0), self.vary(centre[1], 0.8))
         radius *= self.vary(1, 0.18)
         outline = self.blob(centre, (radius, radius * self.vary(0.97, 0.05)), wobble=0.03)
-        self._vessel(outline, "artery", wall_db=-12)
+        self._vessel(outline, "artery", wall_db=self.vary(-15, 3))
         self._moves(centre, radius, pulse=self.vary(0.07, 0.02), give=0.03)
 
     def vein(self, centre: tuple[float, float], radii: tuple[float, float]) -> None:
@@ -133,13 +151,15 @@ class Sketch:
         scale = self.vary(1, 0.2)
         radii = (radii[0] * scale, radii[1] * scale)
         outline = self.blob(centre, radii, turn_deg=self.vary(0, 25), wobble=0.16)
-        self._vessel(outline, "vein", wall_db=-19)
+        self._vessel(outline, "vein", wall_db=self.vary(-21, 3))
         self._moves(centre, max(radii), pulse=0.015, give=1.0)
 
     def _vessel(self, outline: Points, class_name: str, *, wall_db: float) -> None:
-        self.elements.append(Region(outline=outline, tissue="lumen", class_name=class_name))
+        self.elements.append(
+            Region(outline=outline, tissue="lumen", class_name=class_name, feather_mm=0.12)
+        )
         closed = np.concatenate([outline, outline[:1]])
-        self.elements.append(Plane(points=closed, level_db=wall_db, spread_deg=32))
+        self.elements.append(Plane(points=closed, level_db=wall_db, spread_deg=24))
 
     def _moves(
         self, centre: tuple[float, float], radius: float, *, pulse: float, give: float
@@ -156,16 +176,28 @@ class Sketch:
         centre = (self.vary(centre[0], 0.8), self.vary(centre[1], 0.6))
         outline = self.blob(centre, radii, turn_deg=turn_deg, wobble=0.14)
         self.elements.append(
-            Region(outline=outline, tissue="nerve", class_name="nerve", extra_db=self.vary(0, 3))
+            Region(
+                outline=outline,
+                tissue="nerve",
+                class_name="nerve",
+                extra_db=self.vary(0, 3),
+                feather_mm=0.15,
+            )
         )
         for x, y, radius in self._fascicles(radii):
             at = self._turned(centre, (x, y), turn_deg)
             dot = self.blob(at, (radius, radius * 0.9), wobble=0.15)
             self.elements.append(
-                Region(outline=dot, tissue="fascicle", class_name="nerve", extra_db=self.vary(0, 4))
+                Region(
+                    outline=dot,
+                    tissue="fascicle",
+                    class_name="nerve",
+                    extra_db=self.vary(2, 5),
+                    feather_mm=0.06,
+                )
             )
         closed = np.concatenate([outline, outline[:1]])
-        self.elements.append(Plane(points=closed, level_db=self.vary(-15, 3), spread_deg=38))
+        self.elements.append(Plane(points=closed, level_db=self.vary(-18, 4), spread_deg=45))
 
     def root(self, centre: tuple[float, float], radius: float) -> None:
         """A dark round nerve with a bright rim: a root, or a nerve of one fascicle."""
@@ -175,29 +207,31 @@ class Sketch:
             Region(outline=outline, tissue="root", class_name="nerve", extra_db=self.vary(0, 3))
         )
         closed = np.concatenate([outline, outline[:1]])
-        self.elements.append(Plane(points=closed, level_db=self.vary(-14, 2), spread_deg=48))
+        self.elements.append(Plane(points=closed, level_db=self.vary(-15, 3), spread_deg=48))
 
     def bone(self, centre: tuple[float, float], radii: tuple[float, float]) -> None:
         """A bone's convex surface, with nothing but shadow under it."""
-        outline = self.blob(centre, radii, wobble=0.06, square=0.9)
+        outline = self.blob(centre, radii, wobble=0.12, square=0.9)
         self.elements.append(Region(outline=outline, tissue="bone"))
         upper = outline[outline[:, 1] < centre[1]]
         upper = upper[np.argsort(upper[:, 0])]
         self.elements.append(
-            Plane(points=upper, level_db=-1, width_mm=0.5, spread_deg=38, truth="bone")
+            Plane(
+                points=upper, level_db=self.vary(-5, 3), width_mm=0.5, spread_deg=28, truth="bone"
+            )
         )
 
     def _fascicles(self, radii: tuple[float, float]) -> list[tuple[float, float, float]]:
         """Positions and radii (mm) of fascicles on a jittered hexagonal lattice in an ellipse."""
-        pitch = self.vary(0.95, 0.15) * max(0.8, min(1.3, min(radii) / 2))
+        pitch = self.vary(1.05, 0.2) * max(0.8, min(1.3, min(radii) / 2))
         found = []
         for row in range(-12, 13):
             for column in range(-12, 13):
                 x = (column + 0.5 * (row % 2)) * pitch + self.vary(0, 0.18 * pitch)
                 y = row * pitch * 0.87 + self.vary(0, 0.18 * pitch)
                 reach = math.hypot(x / (radii[0] - 0.3 * pitch), y / (radii[1] - 0.3 * pitch))
-                if reach < 0.82:
-                    found.append((x, y, pitch * self.vary(0.33, 0.09)))
+                if reach < 0.82 and self.rng.random() < 0.85:
+                    found.append((x, y, pitch * self.vary(0.34, 0.14)))
         return found
 
     def _turned(
@@ -208,3 +242,43 @@ class Sketch:
             centre[0] + offset[0] * math.cos(turn) - offset[1] * math.sin(turn),
             centre[1] + offset[0] * math.sin(turn) + offset[1] * math.cos(turn),
         )
+
+
+class _Rubber:
+    """A smooth random bending of tissue space, no more than about a millimetre anywhere."""
+
+    _STEP_MM = 0.5
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._shift = self._field(rng), self._field(rng)
+
+    def element(self, element: Element) -> Element:
+        if isinstance(element, Plane):
+            return replace(element, points=self._bent(element.points))
+        follows = None if element.follows is None else self._bent(element.follows)
+        return replace(element, outline=self._bent(element.outline), follows=follows)
+
+    def point(self, xy: tuple[float, float]) -> tuple[float, float]:
+        bent = self._bent(np.array([xy], dtype=np.float32))[0]
+        return float(bent[0]), float(bent[1])
+
+    def _field(self, rng: np.random.Generator) -> FloatGrid:
+        shape = (round(_BOTTOM_MM / self._STEP_MM), round(2 * _HALF_WIDTH_MM / self._STEP_MM))
+        total = np.zeros(shape, dtype=np.float32)
+        for scale_mm, shift_mm in ((6.0, 0.5), (2.2, 0.2), (0.9, 0.08)):
+            sigma = scale_mm / self._STEP_MM
+            total += shift_mm * smooth_noise(rng, shape, sigma_xy=(sigma, sigma))
+        # The skin lies flat against the probe.
+        depth = np.arange(shape[0], dtype=np.float32)[:, None] * np.float32(self._STEP_MM)
+        return total * np.minimum(depth / 5, 1)
+
+    def _bent(self, points: Points) -> Points:
+        column = (points[:, 0] + _HALF_WIDTH_MM) / self._STEP_MM
+        row = points[:, 1] / self._STEP_MM
+        shifts = [
+            np.asarray(
+                cv2.remap(shift, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            ).reshape(-1)
+            for shift in self._shift
+        ]
+        return np.asarray(points + np.stack(shifts, axis=1), dtype=np.float32)
