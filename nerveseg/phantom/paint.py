@@ -108,7 +108,7 @@ class _Painter:
         level = tissue.level_db + region.extra_db
         patches = _sample(self._textures["patch"], along, below)
         ground = level + tissue.patch_db * patches
-        rise = np.zeros_like(ground)
+        rise = np.zeros_like(patches)
         for name, gain in (
             (f"{kind} septa", tissue.septa_db),
             (f"{kind} dashes", tissue.dash_db),
