@@ -155,6 +155,11 @@ def test_perfect_certainty_has_no_calibration_error() -> None:
     assert metrics.ece((~truth).astype(np.float32), truth) == 1.0
 
 
+def test_a_last_digit_beyond_one_is_rounding() -> None:
+    probability = np.array([[-1e-7, 1.0 + 2e-7]], np.float32)
+    assert metrics.ece(probability, picture(".#")) == 0.0
+
+
 GOOD = np.zeros((3, 4), bool)
 BAD_MASKS: list[tuple[Any, str]] = [
     (GOOD.astype(np.uint8), "the prediction is uint8 .* expected a bool mask .* threshold"),

@@ -55,6 +55,7 @@ Spacing: TypeAlias = float | tuple[float, float]
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
 _CELLS_PER_CHUNK = 2_000_000
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +253,7 @@ def calibration(probability: Probability, truth: Mask, *, bins: int = 15) -> Cal
     _check_probability(probability, truth)
     if bins < 1:
         raise DataError(f"got {bins} calibration bins, expected 1 or more")
-    values = probability.ravel().astype(np.float64)
+    values = probability.ravel().astype(np.float64).clip(0.0, 1.0)
     index = np.minimum((values * bins).astype(np.intp), bins - 1)
     return Calibration(
         pixels=np.bincount(index, minlength=bins).astype(np.float64),
@@ -278,7 +279,9 @@ def _check_probability(probability: Probability, truth: Mask) -> None:
             f"the probability is {probability.dtype}, expected float32; convert it with astype"
         )
     _check_same_shape("probability", probability.shape, truth.shape)
-    if probability.size and not (probability.min() >= 0.0 and probability.max() <= 1.0):
+    # Rounding in a resize may leave the last digit beyond 0..1; a logit goes much further.
+    low, high = -_ROUNDING, 1.0 + _ROUNDING
+    if probability.size and not (probability.min() >= low and probability.max() <= high):
         raise DataError(
             f"the probability runs from {probability.min()} to {probability.max()}, "
             "expected 0..1; apply the sigmoid first"
