@@ -61,7 +61,7 @@ class Motion:
         return Pose(
             slide_mm=amount * _SLIDE_MM * (0.7 * sway(0, 7.3) + 0.3 * sway(1, 2.9)),
             rock_rad=amount * _ROCK_RAD * sway(2, 5.1),
-            press=amount * 0.5 * (0.5 + 0.5 * (0.8 * sway(3, 4.4) + 0.2 * sway(4, 1.7))),
+            press=amount * 0.8 * (0.5 + 0.5 * (0.8 * sway(3, 4.4) + 0.2 * sway(4, 1.7))),
             slice_rad=amount * (0.9 * sway(5, 6.1) + 0.25 * sway(6, 2.3)),
             beat=_pressure_wave(time_s * self._beat_hz + float(self._phases[7])),
         )

@@ -23,7 +23,7 @@ ROCK_RAD: Final = math.radians(4.0)
 """Mirror echoes are painted for a probe rocked by plus and minus this angle."""
 
 _STEEPEST = {"fascia": math.radians(50.0), "bone": math.radians(65.0)}
-_BAND_MM = {"fascia": 0.35, "bone": 1.0}
+_BAND_MM = {"fascia": 0.28, "bone": 0.8}
 _SUBPIXEL_BITS = 4
 _STRANDS = ((0.05, 0.0), (0.2, -4.0), (0.35, -8.0))
 _WALL_SHARE = 0.7
@@ -158,7 +158,7 @@ class _Painter:
     def _mark(self, points: Points, shown: Mask, class_name: str) -> None:
         """Label the shown segments of a line as a thin band, under vessels and nerves."""
         band = np.zeros(self._shape, dtype=np.float32)
-        thick = max(3, round(_BAND_MM[class_name] / self._probe.mm_per_px))
+        thick = max(2, round(_BAND_MM[class_name] / self._probe.mm_per_px))
         _draw(band, self._corners(points), shown.astype(np.float32), thick)
         over = self._labels & (LABEL_BITS["nerve"] | LABEL_BITS["artery"] | LABEL_BITS["vein"])
         self._labels[(band > 0) & (over == 0)] = LABEL_BITS[class_name]
