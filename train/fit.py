@@ -88,10 +88,14 @@ def spec_of(config: ExperimentConfig, *, margin: float = 1.0) -> ModelSpec:
     )
 
 
-def split_samples(card: str, part: str, *, root: Path | None = None) -> Iterator[Sample]:
-    """Samples of one part (``train``, ``val`` or ``test``) of a card's committed split."""
+def split_samples(name: str, part: str, *, root: Path | None = None) -> Iterator[Sample]:
+    """Samples of one part (``train``, ``val`` or ``test``) of a card's committed split.
+
+    ``root`` is the folder that holds the datasets' own folders.
+    """
+    card = cards.load(name)
     parts = splits.load(card)
-    for sample in samples(cards.load(card), root):
+    for sample in samples(card, None if root is None else root / card.folder):
         if parts.get(sample.name) == part:
             yield sample
 

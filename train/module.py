@@ -24,13 +24,15 @@ class SegmentationModule(L.LightningModule):
     def __init__(self, config: ExperimentConfig, val_cards: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.config = config
-        self.network = build(config.model)
+        # Convolutions run faster with channels innermost, on CPUs and on GPUs.
+        self.network = build(config.model).to(memory_format=torch.channels_last)
         self._val_cards = val_cards
         self._dice: dict[str, list[float]] = {}
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Logits at the network's own resolution."""
-        return cast("torch.Tensor", self.network(pictures))
+        fast = pictures.contiguous(memory_format=torch.channels_last)
+        return cast("torch.Tensor", self.network(fast))
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         """One batch's loss."""
