@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from nerveseg import anatomy
 from nerveseg.errors import DataError, SourceError
 from nerveseg.phantom import TRUTH_CLASSES, Difficulty, Phantom, blocks, parse_uri
+from nerveseg.phantom.blocks import build_scene
 from nerveseg.phantom.echo import make_field
+from nerveseg.phantom.motion import Motion, Pose
 from nerveseg.phantom.paint import ROCK_RAD, Painting, paint
 from nerveseg.phantom.probe import PROBES, make_probe
 from nerveseg.phantom.scene import Plane, Scene
@@ -185,10 +187,20 @@ class TestMotion:
 
     def test_held_still_only_what_pulses_changes(self):
         phantom = Phantom("interscalene", seed=3, size=SMALL, difficulty=STILL)
-        first, later = phantom.frame_at(0), phantom.frame_at(9)
-        changed = cv2.absdiff(first.frame.pixels, later.frame.pixels) > 40
-        near = cv2.dilate(first.truth["vessel"].astype(np.uint8), np.ones((41, 41))) > 0
-        assert changed[near].mean() > 10 * changed[~near].mean()
+        shots = [phantom.frame_at(index) for index in range(0, 20, 4)]
+        spread = np.ptp([shot.frame.pixels.astype(int) for shot in shots], axis=0)
+        near = cv2.dilate(shots[0].truth["vessel"].astype(np.uint8), np.ones((31, 31))) > 0
+        assert spread[near].mean() > 5 * spread[~near].mean()
+
+    @pytest.mark.parametrize("block", blocks())
+    def test_pressure_squeezes_tissue_and_never_folds_it(self, block):
+        probe = make_probe("linear", size_wh=SMALL, depth_mm=38.0)
+        scene = build_scene(block, np.random.default_rng(3))
+        motion = Motion(probe, scene, np.random.default_rng(3), amount=1.0)
+        hardest = Pose(slide_mm=0.0, rock_rad=0.0, press=0.8, slice_rad=0.0, beat=1.0)
+        column, row = motion.maps(hardest)
+        assert np.diff(row, axis=0).min() > 0
+        assert np.diff(column, axis=1).min() > 0
 
     def test_the_artery_pulses_and_the_vein_gives_way(self):
         phantom = Phantom("femoral", seed=1, size=SMALL)
@@ -313,6 +325,7 @@ class TestAddress:
             ("phantom:axillary?gain=nan", DataError, "-20 to 20"),
             ("phantom:axillary?size=9x9", DataError, "64 to 2048"),
             ("phantom:axillary?probe=phased", DataError, "linear, curved"),
+            ("phantom:axillary?seed=-1", SourceError, "from 0 up"),
             ("phantom:elbow", DataError, "axillary, femoral"),
             ("phantom:rectus-sheath", DataError, "without a phantom"),
         ],
@@ -320,6 +333,10 @@ class TestAddress:
     def test_a_wrong_address_says_what_is_wrong(self, uri, error, hint):
         with pytest.raises(error, match=hint):
             parse_uri(uri)
+
+    def test_a_seed_below_zero_is_refused(self):
+        with pytest.raises(DataError, match="from 0 up"):
+            Phantom(seed=-1)
 
     def test_every_phantom_is_a_block_of_the_syllabus(self):
         assert set(blocks()) <= set(anatomy.default().blocks)

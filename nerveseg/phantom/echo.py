@@ -62,7 +62,7 @@ class Console:
             gain_db=difficulty.gain_db + float(rng.uniform(-2, 2)),
             grain=0.75 + 0.25 * difficulty.speckle,
             looks=1 + round(4 * (1 - difficulty.speckle)),
-            floor_db=-74 + 22 * difficulty.noise,
+            floor_db=-88 + 38 * math.sqrt(difficulty.noise),
         )
 
     def grey_map(self) -> GrayImage:

@@ -113,11 +113,14 @@ def _move_vessel(
     """Where the tissue near a vessel was before the beat widened it and the probe flattened it."""
     across = x - np.float32(vessel.centre_mm[0])
     below = y - np.float32(vessel.centre_mm[1])
-    reach = (across * across + below * below) / np.float32((1.7 * vessel.radius_mm) ** 2)
-    near = np.exp(-reach * reach)
+    # A bell this wide keeps the map one-to-one: tissue is squeezed, never folded.
+    reach = (across * across + below * below) / np.float32((1.5 * vessel.radius_mm) ** 2)
+    near = np.exp(-reach)
     wider = 1 / (1 + vessel.pulse * pose.beat) - 1
-    flatter = 1 / (1 - 0.62 * vessel.give * pose.press) - 1
+    squeeze = vessel.give * pose.press
+    # The probe pushes from above, so the far wall stays where it is and the near one comes down.
+    above_far_wall = below - np.float32(0.6 * vessel.radius_mm)
     return (
-        x + across * near * np.float32(wider - 0.25 * vessel.give * pose.press * 0.5),
-        y + below * near * np.float32(wider + flatter),
+        x + across * near * np.float32(wider - 0.12 * squeeze),
+        y + near * (below * np.float32(wider) + above_far_wall * np.float32(1.15 * squeeze)),
     )

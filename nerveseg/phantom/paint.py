@@ -232,7 +232,7 @@ def _make_textures(
     bright = np.clip(0.5 + 0.4 * rough(3.0, 0.8), 0, 1.4)
     return {
         "patch": 0.75 * rough(3.2, 1.6),
-        "wide septa": bright * septa(rough(4.5, 0.6), width_px=wall),
+        "wide septa": bright * septa(rough(4.0, 0.42), width_px=wall),
         "short septa": bright * septa(rough(2.2, 0.8), width_px=wall),
         "clumps": dashes(rough(1.1, 0.5), threshold=0.6),
         "wide dashes": dashes(rough(1.8, 0.16), threshold=1.2),

@@ -29,9 +29,9 @@ class Phantom:
 
     ``block`` is a name from `blocks`; ``size`` is ``(width, height)`` in pixels, 64..2048 each;
     ``probe`` is ``"linear"`` or ``"curved"``; ``needle`` puts a block needle in. The same
-    arguments give the same pictures. Raises `DataError` for an unknown block or probe, or a size
-    out of range. The first frame costs a fraction of a second; the ones after it are cheap, and
-    memory does not grow with their number.
+    arguments give the same pictures. Making a phantom costs a fraction of a second, each frame a
+    few milliseconds, and memory does not grow with their number. Raises `DataError` for an
+    unknown block or probe, or for a size or seed out of range.
     """
 
     def __init__(
@@ -46,6 +46,8 @@ class Phantom:
     ) -> None:
         if not all(_SIZES[0] <= side <= _SIZES[1] for side in size):
             raise DataError(f"phantom size is {size}, expected {_SIZES[0]} to {_SIZES[1]} a side")
+        if seed < 0:
+            raise DataError(f"phantom seed is {seed}, expected a whole number from 0 up")
         difficulty = difficulty or Difficulty()
         depth_mm = difficulty.depth_mm or _DEPTH_MM.get(probe, 40.0)
         self.block = block

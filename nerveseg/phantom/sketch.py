@@ -197,7 +197,7 @@ class Sketch:
                 )
             )
         closed = np.concatenate([outline, outline[:1]])
-        self.elements.append(Plane(points=closed, level_db=self.vary(-18, 4), spread_deg=45))
+        self.elements.append(Plane(points=closed, level_db=self.vary(-22, 4), spread_deg=42))
 
     def root(self, centre: tuple[float, float], radius: float) -> None:
         """A dark round nerve with a bright rim: a root, or a nerve of one fascicle."""
