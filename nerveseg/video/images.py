@@ -35,7 +35,8 @@ def list_images(folder: str | Path) -> list[Path]:
         raise SourceError(f"can't list {folder}: {error.strerror}; expected a folder") from error
     if not found:
         raise SourceError(
-            f"{folder} holds no pictures; give a clip by its own path, or a folder of {', '.join(IMAGE_SUFFIXES)}"
+            f"{folder} holds no pictures; expected files ending in {', '.join(IMAGE_SUFFIXES)}, "
+            "or the path of one clip"
         )
     return sorted(found, key=lambda path: _natural(path.name))
 
