@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from nerveseg.errors import DataError
+from nerveseg.errors import DataError, SourceError
 from nerveseg.types import GrayImage, Mask
+from nerveseg.video import sources
 
-__all__ = ["IMAGE_SUFFIXES", "MaskPicture", "find_by_stem", "list_pictures", "read_gray"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MaskPicture",
+    "find_by_stem",
+    "list_pictures",
+    "natural_key",
+    "read_gray",
+]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
@@ -26,34 +35,34 @@ class MaskPicture:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.values = _indices(_decode(path, cv2.IMREAD_UNCHANGED))
+        self.values = _indices(_decode(path))
 
-    def equal_to(self, value: int) -> Mask:
-        """Where the mask has exactly this value or palette index."""
-        return np.asarray(self.values == value, dtype=np.bool_)
+    def equal_to(self, *wanted: int) -> Mask:
+        """Where the mask has exactly one of these values or palette indices."""
+        return np.isin(self.values, wanted)
 
     def at_least(self, threshold: int) -> Mask:
         """Where the mask is at least this bright (JPEG masks have soft edges)."""
         return np.asarray(self.values >= threshold, dtype=np.bool_)
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """Picture files directly in ``folder``, ordered by name with numbers counted as numbers."""
+def list_pictures(folder: Path, *, recursive: bool = False) -> list[Path]:
+    """Picture files in ``folder``, ordered by path with numbers counted as numbers."""
     if not folder.is_dir():
         raise DataError(f"{folder} is missing; check the card's layout or fetch the data again")
-    found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted((path for path in found if not path.name.startswith(".")), key=natural_key)
+    found = folder.rglob("*") if recursive else folder.iterdir()
+    pictures = [
+        path
+        for path in found
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    ]
+    return sorted(pictures, key=natural_key)
 
 
-def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
+def natural_key(path: Path) -> list[tuple[int, str]]:
     """Sort key by which ``sample_2`` comes before ``sample_10``."""
-    pieces: list[str] = []
-    for character in path.name:
-        if pieces and pieces[-1][-1].isdecimal() == character.isdecimal():
-            pieces[-1] += character
-        else:
-            pieces.append(character)
-    return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces)
+    pieces = re.split(r"([0-9]+)", path.as_posix())
+    return [(int(each), "") if i % 2 else (-1, each) for i, each in enumerate(pieces)]
 
 
 def find_by_stem(folder: Path, stem: str) -> Path | None:
@@ -68,13 +77,17 @@ def find_by_stem(folder: Path, stem: str) -> Path | None:
 
 def read_gray(path: Path) -> GrayImage:
     """Brightness of a picture, ``uint8`` ``(H, W)``; `DataError` names a file that is broken."""
-    return np.asarray(_decode(path, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
+    try:
+        return sources.read_image(path)
+    except SourceError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
-def _decode(path: Path, flags: int) -> npt.NDArray[Any]:
+def _decode(path: Path) -> npt.NDArray[Any]:
+    """Every channel of a mask file as it is: the values are labels, not brightness."""
     try:
         encoded = np.fromfile(path, dtype=np.uint8)
-        pixels = cv2.imdecode(encoded, flags) if encoded.size else None
+        pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if encoded.size else None
     except (OSError, cv2.error) as error:
         raise DataError(f"{path} can't be read: {error}") from error
     if pixels is None:

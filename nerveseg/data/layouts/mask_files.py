@@ -2,8 +2,8 @@
 
 ``[layout]`` has ``images`` (list of folders) and optionally ``group`` (pattern for the subject in
 a file name). Each ``[classes.NAME]`` has ``folder`` (relative to the images' folder, default
-``.``), ``suffix`` (added to the stem) and either ``value`` (exact value or palette index) or
-``threshold`` (at least this bright, default 100).
+``.``), ``suffix`` (added to the stem) and either ``value`` (exact value or palette index, or a
+list of them) or ``threshold`` (at least this bright, default 100).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from nerveseg.data.cards import Card
+from nerveseg.data.cards import Card, Options
 from nerveseg.data.layouts.building import attempt, build, group_of, option_texts
 from nerveseg.data.pictures import MaskPicture, find_by_stem, list_pictures, read_gray
 from nerveseg.errors import DataError
@@ -28,7 +28,7 @@ class _MaskRule:
 
     folder: str
     suffix: str
-    value: int | None
+    values: tuple[int, ...]
     threshold: int
 
     def path_for(self, image: Path) -> Path:
@@ -39,8 +39,8 @@ class _MaskRule:
         return path
 
     def select(self, picture: MaskPicture) -> Mask:
-        if self.value is not None:
-            return picture.equal_to(self.value)
+        if self.values:
+            return picture.equal_to(*self.values)
         return picture.at_least(self.threshold)
 
 
@@ -76,11 +76,16 @@ def _is_mask(path: Path, rules: dict[str, _MaskRule]) -> bool:
 def _rule(card: Card, structure: str) -> _MaskRule:
     options = card.classes[structure]
     folder, suffix = options.get("folder", "."), options.get("suffix", "")
-    value, threshold = options.get("value"), options.get("threshold", 100)
+    values, threshold = _values(options), options.get("threshold", 100)
     if not isinstance(folder, str) or not isinstance(suffix, str):
         raise DataError(f"{card.path}: classes.{structure} needs texts for folder and suffix")
-    if not isinstance(threshold, int) or not isinstance(value, int | None):
+    if not all(isinstance(each, int) for each in (*values, threshold)):
         raise DataError(f"{card.path}: classes.{structure} needs whole numbers as value, threshold")
     if folder in ("", ".") and not suffix:
         raise DataError(f"{card.path}: classes.{structure} needs a folder or a suffix")
-    return _MaskRule(folder=folder, suffix=suffix, value=value, threshold=threshold)
+    return _MaskRule(folder=folder, suffix=suffix, values=values, threshold=threshold)
+
+
+def _values(options: Options) -> tuple[int, ...]:
+    value = options.get("value", [])
+    return tuple(value) if isinstance(value, list) else (value,)
