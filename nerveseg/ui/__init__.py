@@ -1,0 +1,5 @@
+"""The app: a page in the browser over the same rooms as the command line."""
+
+from nerveseg.ui.server import build_app, serve
+
+__all__ = ["build_app", "serve"]

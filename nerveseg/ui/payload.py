@@ -1,0 +1,112 @@
+"""What the page gets of one frame: a JPEG, and the overlay as compact JSON.
+
+Outlines are in pixels of the source frame, so they fit whatever size the picture is shown at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from nerveseg.errors import SourceError
+from nerveseg.types import FrameResult, GrayImage, Segmentation
+
+__all__ = ["MAX_SIDE", "overlay_json", "picture_jpeg"]
+
+MAX_SIDE = 1600
+"""Longest side of a picture that is sent to the page, in pixels; larger frames are shrunk."""
+
+_QUALITY = 85
+_SPACING, _MEAN_OVER = 1.8, 5  # pixels between points, points in a running mean
+_Path: TypeAlias = list[float]
+
+
+def picture_jpeg(pixels: GrayImage) -> bytes:
+    """``pixels`` (``uint8``, ``(H, W)``) as a grey JPEG of at most `MAX_SIDE` a side."""
+    scale = MAX_SIDE / max(pixels.shape)
+    if scale < 1:
+        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    if not done:
+        raise SourceError(f"a frame of shape {pixels.shape} can't be encoded as JPEG")
+    return bytes(data)
+
+
+def overlay_json(result: FrameResult) -> bytes:
+    """All that is drawn or told about one frame, as one JSON object.
+
+    ``classes`` maps a class to ``area`` (px), ``centroid`` (x, y), ``confidence`` (0..1) and
+    three lists of closed paths ``[x0, y0, x1, y1, …]`` read by the even-odd rule: ``outlines``
+    (the mask), ``sure`` and ``possible``. Between the last two the network is torn: with the
+    class's threshold ``t``, the probability there lies between ``t/2`` and ``(1+t)/2``.
+    """
+    frame = result.frame
+    summary: dict[str, Any] = {
+        "index": frame.index,
+        "time": round(frame.time_s, 4),
+        "mm_per_px": frame.mm_per_px,
+        "ms": {stage: round(value, 2) for stage, value in result.timings_ms.items()},
+        "classes": {name: _class(result, name) for name in result.structures},
+    }
+    return json.dumps(summary, separators=(",", ":")).encode()
+
+
+def _class(result: FrameResult, name: str) -> dict[str, Any]:
+    stats = result.structures[name]
+    centroid, confidence = stats.centroid_xy, stats.mean_confidence
+    return {
+        "area": stats.area_px,
+        "centroid": None if centroid is None else [round(v, 1) for v in centroid],
+        "confidence": None if confidence is None else round(confidence, 3),
+        "outlines": [_path(np.array(contour, np.float64)) for contour in stats.contours],
+        **_certainty(result.segmentation, name),
+    }
+
+
+def _certainty(segmentation: Segmentation, name: str) -> dict[str, list[_Path]]:
+    if name not in segmentation.probabilities:
+        return {"sure": [], "possible": []}
+    region, threshold = segmentation.region, segmentation.thresholds[name]
+    coarse = cv2.convertScaleAbs(segmentation.probabilities[name], alpha=255.0)
+    size = (region.width, region.height)
+    inner = np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    corner = (region.left, region.top)
+    return {
+        "sure": _level(inner, 127.5 * (1.0 + threshold), corner),
+        "possible": _level(inner, 127.5 * threshold, corner),
+    }
+
+
+def _level(brightness: GrayImage, level: float, corner: Sequence[int]) -> list[_Path]:
+    above = cv2.inRange(brightness, level, 255.0)
+    found, _ = cv2.findContours(above, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=corner)
+    return [_path(contour.reshape(-1, 2).astype(np.float64)) for contour in found]
+
+
+def _path(outline: npt.NDArray[np.float64]) -> _Path:
+    return [round(value, 1) for value in _smooth(outline).ravel().tolist()]
+
+
+def _smooth(outline: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The closed outline, ``(n, 2)``, without its pixel stairs, which show once enlarged.
+
+    A running mean over about 9 pixels of its course; an outline shorter than two of those would
+    shrink to nothing, and stays as it is.
+    """
+    closed = np.concatenate([outline, outline[:1]])
+    steps = np.hypot(*np.diff(closed, axis=0).T)
+    course = np.concatenate([[0.0], np.cumsum(steps)])
+    if course[-1] < 2 * _MEAN_OVER * _SPACING:
+        return outline
+    even = np.arange(0.0, course[-1], _SPACING)
+    points = np.stack([np.interp(even, course, closed[:, axis]) for axis in (0, 1)], axis=1)
+    half = _MEAN_OVER // 2
+    around = np.concatenate([points[-half:], points, points[:half]])
+    windows = np.lib.stride_tricks.sliding_window_view(around, _MEAN_OVER, axis=0)
+    return np.asarray(windows.mean(axis=-1)[::2], np.float64)

@@ -1,0 +1,194 @@
+// Draws one frame and the overlay that was computed from it, on one canvas, in one go.
+
+const DASHES = { solid: [], dashed: [7, 5], dotted: [0.1, 4.5], dashdot: [8, 4, 0.1, 4] };
+const LABELS_PER_CLASS = 3;
+const BAR_MM = 10;
+
+export class Stage {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d", { alpha: false });
+    this.hatches = new Map();
+  }
+
+  // Give the canvas as many pixels as it has on the screen; true if that changed.
+  fit() {
+    const density = window.devicePixelRatio || 1;
+    const width = Math.max(1, Math.round(this.canvas.clientWidth * density));
+    const height = Math.max(1, Math.round(this.canvas.clientHeight * density));
+    if (this.canvas.width === width && this.canvas.height === height) return false;
+    this.canvas.width = width;
+    this.canvas.height = height;
+    return true;
+  }
+
+  // `shot` is {number, picture, overlay}, `size` the source's [width, height] in pixels, and
+  // `look` {classes: [{name, label, color, line}], opacity, uncertainty, names}.
+  paint(shot, size, look) {
+    const { canvas, context } = this;
+    const scale = Math.min(canvas.width / size[0], canvas.height / size[1]);
+    const left = Math.round((canvas.width - size[0] * scale) / 2);
+    const top = Math.round((canvas.height - size[1] * scale) / 2);
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.imageSmoothingQuality = "high";
+    context.drawImage(shot.picture, left, top, size[0] * scale, size[1] * scale);
+    const view = { scale, left, top, unit: window.devicePixelRatio || 1 };
+    this.overlay(shot.overlay, look, view);
+    this.ruler(shot.overlay.mm_per_px, size, view);
+    Object.assign(canvas.dataset, { frame: shot.number, scale, left, top });
+  }
+
+  overlay(overlay, look, view) {
+    const found = look.classes
+      .map((kind, at) => ({ kind, at, parts: overlay.classes[kind.name] }))
+      .filter(({ parts }) => parts);
+    for (const { kind, at, parts } of found) this.fill(parts, kind, at, look, view);
+    for (const { kind, parts } of found) this.outline(parts, kind, look, view);
+    if (look.names) this.names(found, view);
+  }
+
+  fill(parts, kind, at, look, view) {
+    const { context } = this;
+    context.fillStyle = kind.color;
+    context.globalAlpha = look.opacity;
+    context.fill(trace(look.uncertainty ? parts.sure : parts.outlines, view), "evenodd");
+    context.globalAlpha = 1;
+    if (!look.uncertainty) return;
+    // By the even-odd rule, both sets together enclose what is possible but not sure.
+    context.fillStyle = this.hatch(kind.color, at % 2 === 0, view.unit);
+    context.fill(trace([...parts.possible, ...parts.sure], view), "evenodd");
+  }
+
+  outline(parts, kind, look, view) {
+    const { context } = this;
+    const path = trace(parts.outlines, view);
+    context.lineJoin = "round";
+    context.lineCap = kind.line === "dashed" ? "butt" : "round";
+    // Thin where there is hatching to see on both sides of it.
+    const width = (kind.line === "dotted" ? 2.6 : 2) * (look.uncertainty ? 0.6 : 1) * view.unit;
+    context.setLineDash(DASHES[kind.line].map((length) => length * view.unit));
+    for (const [color, extra] of [["rgba(0, 0, 0, 0.6)", 2], [kind.color, 0]]) {
+      context.strokeStyle = color;
+      context.lineWidth = width + extra * view.unit;
+      context.stroke(path);
+    }
+    context.setLineDash([]);
+  }
+
+  names(found, view) {
+    const boxed = found.map(({ kind, parts }) => {
+      const boxes = parts.outlines.map((path) => bounds(path, view));
+      return { kind, boxes: boxes.sort((one, other) => area(other) - area(one)) };
+    });
+    const shapes = boxed.flatMap(({ boxes }) => boxes);
+    const taken = [];
+    for (const { kind, boxes } of boxed) {
+      for (const box of boxes.slice(0, LABELS_PER_CLASS)) {
+        this.name(kind, box, shapes, taken, view.unit);
+      }
+    }
+  }
+
+  // Beside the structure where it hides least, and no other name; left out if there is no place.
+  name(kind, [x0, y0, x1, y1], shapes, taken, unit) {
+    const { context, canvas } = this;
+    context.font = `600 ${12 * unit}px system-ui, sans-serif`;
+    const width = context.measureText(kind.label).width + 10 * unit;
+    const height = 18 * unit;
+    const gap = 5 * unit;
+    const middle = [(x0 + x1 - width) / 2, (y0 + y1 - height) / 2];
+    const spots = [
+      [middle[0], y0 - gap - height], [middle[0], y1 + gap],
+      [x1 + gap, middle[1]], [x0 - gap - width, middle[1]],
+    ];
+    const free = spots
+      .map(([x, y]) => [x, y, x + width, y + height])
+      .filter(([x, y, right, bottom]) => x >= 0 && y >= 0 && right <= canvas.width && bottom <= canvas.height)
+      .filter((box) => !taken.some((other) => shared(box, other) > 0));
+    const hidden = (box) => shapes.reduce((sum, shape) => sum + shared(box, shape), 0);
+    free.sort((one, other) => hidden(one) - hidden(other));
+    if (free.length === 0) return;
+    const [x, y] = free[0];
+    taken.push(free[0]);
+    context.fillStyle = "rgba(0, 0, 0, 0.66)";
+    context.fillRect(x, y, width, height);
+    context.fillStyle = kind.color;
+    context.textBaseline = "middle";
+    context.fillText(kind.label, x + 5 * unit, y + height / 2 + unit * 0.5);
+  }
+
+  // A bar of one centimetre, where the scale is known and the bar fits.
+  ruler(millimetres, size, { scale, left, top, unit }) {
+    const length = millimetres ? (BAR_MM / millimetres) * scale : 0;
+    if (length < 12 * unit || length > (size[0] * scale) / 2) return;
+    const { context } = this;
+    const right = left + size[0] * scale - 12 * unit;
+    const bottom = top + size[1] * scale - 12 * unit;
+    context.font = `600 ${11 * unit}px system-ui, sans-serif`;
+    context.fillStyle = "rgba(0, 0, 0, 0.66)";
+    context.fillRect(right - length - 6 * unit, bottom - 20 * unit, length + 12 * unit, 27 * unit);
+    context.fillStyle = "#fff";
+    context.fillRect(right - length, bottom, length, 2 * unit);
+    context.textBaseline = "alphabetic";
+    const words = `${BAR_MM} mm`;
+    context.fillText(words, right - length / 2 - context.measureText(words).width / 2, bottom - 6 * unit);
+  }
+
+  hatch(color, rising, unit) {
+    const key = `${color} ${rising} ${unit}`;
+    if (!this.hatches.has(key)) this.hatches.set(key, this.makeHatch(color, rising, unit));
+    return this.hatches.get(key);
+  }
+
+  makeHatch(color, rising, unit) {
+    const side = Math.round(6 * unit);
+    const tile = document.createElement("canvas");
+    tile.width = tile.height = side;
+    const context = tile.getContext("2d");
+    context.strokeStyle = color;
+    context.lineWidth = 1.4 * unit;
+    context.beginPath();
+    for (const shift of [-side, 0, side]) {
+      context.moveTo(shift - 1, rising ? side + 1 : -1);
+      context.lineTo(shift + side + 1, rising ? -1 : side + 1);
+    }
+    context.stroke();
+    return this.context.createPattern(tile, "repeat");
+  }
+}
+
+// Outlines run through pixel centres, half a pixel from the picture's corner.
+function trace(paths, { scale, left, top }) {
+  const traced = new Path2D();
+  for (const path of paths) {
+    for (let at = 0; at < path.length; at += 2) {
+      const to = at === 0 ? "moveTo" : "lineTo";
+      traced[to](left + (path[at] + 0.5) * scale, top + (path[at + 1] + 0.5) * scale);
+    }
+    traced.closePath();
+  }
+  return traced;
+}
+
+function bounds(path, { scale, left, top }) {
+  const box = [Infinity, Infinity, -Infinity, -Infinity];
+  for (let at = 0; at < path.length; at += 2) {
+    box[0] = Math.min(box[0], path[at]);
+    box[1] = Math.min(box[1], path[at + 1]);
+    box[2] = Math.max(box[2], path[at]);
+    box[3] = Math.max(box[3], path[at + 1]);
+  }
+  return box.map((value, at) => (at % 2 ? top : left) + (value + 0.5) * scale);
+}
+
+function area([x0, y0, x1, y1]) {
+  return (x1 - x0) * (y1 - y0);
+}
+
+function shared(one, other) {
+  const width = Math.min(one[2], other[2]) - Math.max(one[0], other[0]);
+  const height = Math.min(one[3], other[3]) - Math.max(one[1], other[1]);
+  return Math.max(0, width) * Math.max(0, height);
+}
