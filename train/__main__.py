@@ -1,4 +1,4 @@
-"""The workshop's verbs: ``python -m train fit | evaluate | export``."""
+"""The workshop's verbs; ``python -m train --help`` lists them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from nerveseg.errors import NervesegError
 app = typer.Typer(
     help="Train, evaluate and export networks.", no_args_is_help=True, add_completion=False
 )
+
+
+@app.callback()
+def _verbs() -> None:
+    """Keep the verbs' names, however few there are."""
 
 
 @app.command()
@@ -38,6 +43,64 @@ def fit(
     folder = out or Path("runs") / experiment.name
     best = run(experiment, out=folder, root=data, resume=resume, trainer_options=options)
     typer.echo(f"best checkpoint: {best}")
+
+
+_FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.command(context_settings=_FORWARD, add_help_option=False)
+def evaluate(context: typer.Context) -> None:
+    """Measure a checkpoint or an ONNX file on labelled samples (see ``evaluate --help``)."""
+    from train.evaluate import evaluate_cli
+
+    raise typer.Exit(evaluate_cli(context.args))
+
+
+@app.command(context_settings=_FORWARD, add_help_option=False)
+def compare(context: typer.Context) -> None:
+    """Paired Dice differences of two evaluations (see ``compare --help``)."""
+    from train.compare import compare_cli
+
+    raise typer.Exit(compare_cli(context.args))
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Where training left it: runs/NAME/best.ckpt.")
+    ],
+    target: Annotated[Path, typer.Argument(help="ONNX file to write.")],
+    data: Annotated[Path | None, typer.Option(help="Folder that holds the datasets.")] = None,
+    version: Annotated[str, typer.Option(help="Version written into the spec.")] = "1",
+    report: Annotated[
+        Path | None, typer.Option(help="report.json of an evaluation, to carry its figures.")
+    ] = None,
+) -> None:
+    """Write an ONNX file that carries its spec, after checking that it equals torch."""
+    from train.export import export_run
+
+    result = export_run(checkpoint, target, root=data, version=version, report=report)
+    typer.echo(f"{target}: {result}")
+
+
+@app.command()
+def quantise(
+    source: Annotated[Path, typer.Argument(help="Exported fp32 model.")],
+    target: Annotated[Path, typer.Argument(help="INT8 file to write.")],
+    data: Annotated[Path | None, typer.Option(help="Folder that holds the datasets.")] = None,
+    method: Annotated[str, typer.Option(help="minmax, percentile or entropy.")] = "minmax",
+    frames: Annotated[int, typer.Option(help="Training frames to calibrate on.")] = 96,
+    keep_last_stage: Annotated[
+        bool, typer.Option(help="Leave the layers after the last skip connection in fp32.")
+    ] = True,
+) -> None:
+    """Write an INT8 variant, calibrated on training frames."""
+    from train.quantise import quantise_run
+
+    quantise_run(
+        source, target, root=data, method=method, frames=frames, keep_last_stage=keep_last_stage
+    )
+    typer.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,13 +16,15 @@ import onnx
 import torch
 from torch import nn
 
-from nerveseg.errors import ModelError
+from nerveseg.data import cards
+from nerveseg.errors import DataError, ModelError
 from nerveseg.types import Box, GrayImage
 from nerveseg.vision.preprocess import SPEC_KEY, ModelSpec
 from nerveseg.vision.segment import Segmenter, masks
-from train.checkpoint import load_network
+from train.checkpoint import load_config, load_network
+from train.fit import PHANTOM, spec_of, split_samples
 
-__all__ = ["Parity", "Probabilities", "export", "parity", "write_onnx"]
+__all__ = ["Parity", "Probabilities", "export", "export_run", "parity", "stamp", "write_onnx"]
 
 MAX_PROBABILITY_DIFFERENCE = 1e-3
 MIN_MASK_DICE = 0.999
@@ -123,7 +126,35 @@ def _dice(one: Any, other: Any) -> float:
     return 1.0 if total == 0 else 2.0 * int((one & other).sum()) / total
 
 
-def with_metrics(spec: ModelSpec, report: Path) -> ModelSpec:
-    """The spec with an evaluation report's summary, so that the file says what it reached."""
-    raw = json.loads(report.read_text("utf-8"))
-    return dataclasses.replace(spec, metrics=raw["summary"])
+def export_run(
+    checkpoint: Path,
+    target: Path,
+    *,
+    root: Path | None = None,
+    version: str = "1",
+    report: Path | None = None,
+    pictures: int = 24,
+) -> Parity:
+    """`export` with the spec made from the run's config, its cards' licences and a report.
+
+    Parity is checked on ``pictures`` validation frames of the run's own sets.
+    """
+    config = load_config(checkpoint)
+    real = [name for name in config.data.mix if name != PHANTOM]
+    spec = dataclasses.replace(
+        spec_of(config),
+        version=version,
+        trained_on=tuple(config.data.mix),
+        licences={name: cards.load(name).licence for name in real},
+        metrics={} if report is None else _summary(report),
+    )
+    each = max(1, pictures // max(1, len(real)))
+    frames = [s.image for name in real for s in islice(split_samples(name, "val", root=root), each)]
+    return export(checkpoint, target, spec, frames)
+
+
+def _summary(report: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(report.read_text("utf-8"))["summary"])
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{report} is not an evaluation's report.json: {error}") from error

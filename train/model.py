@@ -8,7 +8,7 @@ from typing import cast
 import segmentation_models_pytorch as smp
 import torch
 from segmentation_models_pytorch.base import SegmentationHead
-from timm.layers import Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
 from nerveseg.errors import ModelError
@@ -61,7 +61,7 @@ class _FloatConv2d(_InFloat, nn.Conv2d):
     pass
 
 
-class _FloatConv2dSame(_InFloat, Conv2dSame):  # type: ignore[misc] # timm is untyped
+class _FloatConv2dSame(_InFloat, Conv2dSame):
     pass
 
 
@@ -78,7 +78,7 @@ def _depthwise_in_float(network: nn.Module) -> nn.Module:
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d) and layer.groups > 1 and type(layer) in floats:
             # Only the class changes: weights, names and checkpoints stay as they are.
-            layer.__class__ = floats[type(layer)]
+            object.__setattr__(layer, "__class__", floats[type(layer)])
     return network
 
 

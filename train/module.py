@@ -25,7 +25,8 @@ class SegmentationModule(L.LightningModule):
         super().__init__()
         self.config = config
         # Convolutions run faster with channels innermost, on CPUs and on GPUs.
-        self.network = build(config.model).to(memory_format=torch.channels_last)
+        self.network = build(config.model)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._val_cards = val_cards
         self._dice: dict[str, list[float]] = {}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import onnx
@@ -20,13 +21,15 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from nerveseg.errors import DataError
 from nerveseg.types import GrayImage
 from nerveseg.video.crop import find_region
 from nerveseg.vision.backends import read_spec
 from nerveseg.vision.preprocess import ModelSpec, Tensor, to_tensor
 from train.export import stamp
+from train.fit import PHANTOM, split_samples
 
-__all__ = ["quantise"]
+__all__ = ["decoder_nodes", "quantise", "quantise_run"]
 
 METHODS = {
     "minmax": CalibrationMethod.MinMax,
@@ -79,6 +82,29 @@ def quantise(
     model = onnx.load(target)
     stamp(model, spec)
     onnx.save(model, target)
+
+
+def quantise_run(
+    source: Path,
+    target: Path,
+    *,
+    root: Path | None = None,
+    method: str = "minmax",
+    frames: int = 96,
+    keep_last_stage: bool = True,
+) -> None:
+    """`quantise` on training frames of the sets that the model was trained on."""
+    if method not in METHODS:
+        raise DataError(f"calibration method {method!r} is not one of {sorted(METHODS)}")
+    real = [name for name in read_spec(source).trained_on if name != PHANTOM]
+    each = max(1, frames // max(1, len(real)))
+    pictures = [
+        sample.image
+        for name in real
+        for sample in islice(split_samples(name, "train", root=root), each)
+    ]
+    keep = decoder_nodes(source) if keep_last_stage else []
+    quantise(source, target, pictures, method=method, keep_float=keep)
 
 
 def decoder_nodes(source: Path) -> list[str]:
