@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
 
-import numpy as np
 import typer
 
 from nerveseg.cli.exits import INTERRUPTED
@@ -76,6 +75,8 @@ def _write(
     shots: Iterator[PhantomFrame], out: Path, fps: float, truth: Path | None
 ) -> Iterator[int]:
     """Write clip and masks; yields how many frames are written after each."""
+    import numpy as np
+
     from nerveseg.video.sinks import VideoWriter
 
     first = next(shots)

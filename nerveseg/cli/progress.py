@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
-__all__ = ["Advance", "progress_bar", "tracked"]
+__all__ = ["Advance", "byte_bar", "progress_bar"]
 
 Advance: TypeAlias = Callable[[int], None]
 """Moves a bar on by so many steps."""
-
-_T = TypeVar("_T")
 
 
 @contextmanager
@@ -56,9 +54,34 @@ def _unseen(steps: int) -> None:
     del steps
 
 
-def tracked(items: Iterable[_T], title: str, total: float | None, *, unit: str) -> Iterator[_T]:
-    """The same items, with a bar that counts them."""
-    with progress_bar(title, total, unit=unit) as advance:
-        for item in items:
-            yield item
-            advance(1)
+@contextmanager
+def byte_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar for a download, moved by the bytes that are there and those there will be."""
+    if not sys.stderr.isatty():
+        yield _unseen_bytes
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TextColumn("· left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _unseen_bytes(done: int, total: int | None) -> None:
+    del done, total
