@@ -83,6 +83,11 @@ class Card:
         """The classes this set labels; every other class is unknown there, not absent."""
         return frozenset(self.classes)
 
+    @property
+    def has_files(self) -> bool:
+        """Whether there is anything to download: a phantom is made on the spot."""
+        return self.kind != "phantom"
+
 
 def names() -> list[str]:
     """Names of the cards that travel with nerveseg, sorted."""
@@ -108,6 +113,8 @@ def data_root(card: Card, root: Path | None = None) -> Path:
     ``datasets/data/<name>`` and, for a card of your own, the folder the card lies in. Raises
     `DataError` with the command that fetches the data.
     """
+    if not card.has_files:
+        return card.path.parent
     if root is not None:
         if not root.is_dir():
             raise DataError(f"{root} is not a folder; give the folder that holds {card.name}")

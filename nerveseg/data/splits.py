@@ -285,8 +285,8 @@ def _components(linked: npt.NDArray[np.bool_]) -> list[list[int]]:
 def _share_out(clusters: Sequence[tuple[str, ...]], *, seed: int) -> list[Cluster]:
     """Give each cluster to the part that lacks most of its share, in an order set by ``seed``.
 
-    A cluster larger than half of the test part would be most of what is measured: it goes to
-    training.
+    A cluster larger than half of the test part would be most of what is measured: such ones
+    come first, and fill training as far as they fit.
     """
     total = sum(map(len, clusters))
     filled: dict[Part, int] = dict.fromkeys(_SHARES, 0)
@@ -294,7 +294,8 @@ def _share_out(clusters: Sequence[tuple[str, ...]], *, seed: int) -> list[Cluste
     largest = 0.5 * _SHARES["test"] * total
     by_chance = sorted(clusters, key=lambda names: _chance(names[0], seed))
     for names in sorted(by_chance, key=lambda names: len(names) <= largest):
-        part = "train" if len(names) > largest else _neediest(filled, total)
+        fits = filled["train"] + len(names) <= _SHARES["train"] * total
+        part = "train" if len(names) > largest and fits else _neediest(filled, total)
         filled[part] += len(names)
         parts[names] = part
     return [Cluster(parts[names], names) for names in clusters]

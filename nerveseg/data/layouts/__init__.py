@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from nerveseg.data.cards import Card
-from nerveseg.data.layouts import mask_files
+from nerveseg.data.layouts import kaggle, mask_files, outlined, regional_us, synthetic
 from nerveseg.errors import DataError
 from nerveseg.types import Sample
 
@@ -20,7 +20,16 @@ __all__ = ["READERS", "Reader", "reader_of"]
 
 Reader: TypeAlias = Callable[[Card, Path], Iterator[Sample | DataError]]
 
-READERS: Mapping[str, Reader] = MappingProxyType({"mask-files": mask_files.read})
+READERS: Mapping[str, Reader] = MappingProxyType(
+    {
+        "mask-files": mask_files.read,
+        "labelme": outlined.read_labelme,
+        "coco": outlined.read_coco,
+        "kaggle-nerve": kaggle.read,
+        "regional-us": regional_us.read,
+        "phantom": synthetic.read,
+    }
+)
 
 
 def reader_of(card: Card) -> Reader:

@@ -10,7 +10,7 @@ from nerveseg.data.cards import Card
 from nerveseg.errors import DataError
 from nerveseg.types import GrayImage, Mask, Sample
 
-__all__ = ["attempt", "build", "group_of", "option_texts"]
+__all__ = ["attempt", "build", "group_of", "option_number", "option_text", "option_texts"]
 
 
 def attempt(make: Callable[[], Sample]) -> Sample | DataError:
@@ -67,3 +67,19 @@ def option_texts(card: Card, key: str, *, default: tuple[str, ...] = ()) -> tupl
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value) or not value:
         raise DataError(f"{card.path}: layout.{key} is {value!r}, expected a list of texts")
     return tuple(value)
+
+
+def option_text(card: Card, key: str, *, default: str) -> str:
+    """A layout option that is a text."""
+    value = card.layout.get(key, default)
+    if not isinstance(value, str):
+        raise DataError(f"{card.path}: layout.{key} is {value!r}, expected a text")
+    return value
+
+
+def option_number(card: Card, key: str, *, default: int) -> int:
+    """A layout option that counts something, from 1 up."""
+    value = card.layout.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise DataError(f"{card.path}: layout.{key} is {value!r}, expected a whole number from 1")
+    return value
