@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
 
-from nerveseg.data import cards, check, samples, splits
+from nerveseg import resources
+from nerveseg.data import cards, check, layouts, samples, splits
 from nerveseg.errors import DataError, StoreError
 from tests.dataset_making import HEIGHT, MASK_FILES, WIDTH, box_mask, speckle, write, write_card
 
@@ -46,6 +48,22 @@ def test_only_sets_whose_licence_allows_it_are_for_training():
 )
 def test_a_card_knows_only_what_its_set_labels(name, known):
     assert cards.load(name).known == known
+
+
+def test_the_cards_that_the_readme_shows_can_be_read(tmp_path):
+    readme = (resources.datasets_dir() / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```toml\n(.*?)^```", readme, flags=re.DOTALL | re.MULTILINE)
+    assert len(shown) == 3
+    for text in shown:
+        path = tmp_path / "shown.toml"
+        path.write_text(text, encoding="utf-8")
+        card = cards.load(path)
+        assert layouts.reader_of(card) is layouts.READERS[card.kind]
+
+
+def test_the_readme_names_every_card():
+    readme = (resources.datasets_dir() / "README.md").read_text(encoding="utf-8")
+    assert set(cards.names()) <= set(re.findall(r"`([\w.-]+)`", readme))
 
 
 # What is wrong with a card, the card, what the message names.

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 from urllib.parse import urlsplit
 
+import platformdirs
+
 from nerveseg import anatomy, resources
 from nerveseg.errors import DataError
 
@@ -110,7 +112,7 @@ def data_root(card: Card, root: Path | None = None) -> Path:
     """Folder in which the card's data lies.
 
     ``root`` if given; else the first that exists of ``$NERVESEG_DATA/<publisher's folder>``,
-    ``datasets/data/<name>`` and, for a card of your own, the folder the card lies in. Raises
+    `default_root` and, for a card of your own, the folder the card lies in. Raises
     `DataError` with the command that fetches the data.
     """
     if not card.has_files:
@@ -129,8 +131,15 @@ def data_root(card: Card, root: Path | None = None) -> Path:
 
 
 def default_root(card: Card) -> Path:
-    """Where `fetch` puts the card's data when nobody says otherwise."""
-    return resources.datasets_dir() / "data" / card.name
+    """Where `fetch` puts the card's data when nobody says otherwise.
+
+    ``datasets/data/<name>`` in a checkout; an installed package is no place for data, so there
+    it is the user's data folder.
+    """
+    cards_dir = resources.datasets_dir()
+    if (cards_dir.parent / "pyproject.toml").is_file():
+        return cards_dir / "data" / card.name
+    return platformdirs.user_data_path("nerveseg", appauthor=False) / "datasets" / card.name
 
 
 def _places(card: Card) -> list[Path]:

@@ -162,7 +162,7 @@ def save(split: Split, path: Path | None = None) -> Path:
     target = path_of(split.card) if path is None else path
     head = {
         "card": split.card,
-        "command": f"nerveseg data split {split.card} --seed {split.seed}",
+        "command": f"nerveseg data split {split.card} --seed {split.seed} --threshold {split.threshold}",
         "algorithm": split.algorithm,
         "seed": split.seed,
         "threshold": split.threshold,
