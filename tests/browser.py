@@ -1,0 +1,166 @@
+"""A real headless Chromium and a real server, for tests that look at what is painted."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+Picture = npt.NDArray[np.uint8]
+
+
+@contextlib.contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """The address of ``app``, served on a free port of this computer."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=20)
+
+
+@contextlib.contextmanager
+def chromium(profile: Path, *, width: int = 1280, height: int = 800) -> Iterator[webdriver.Chrome]:
+    """A fresh browser; skips the test, with a reason, where there is none."""
+    binary = shutil.which("chromium") or shutil.which("google-chrome")
+    driver_path = shutil.which("chromedriver")
+    if binary is None or driver_path is None:
+        pytest.skip("needs chromium and chromedriver on the PATH")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (*_FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
+    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+class ReplayPage:
+    """The Replay tab as a user has it: parts to press, keys, and what is on the screen."""
+
+    def __init__(self, driver: webdriver.Chrome, address: str) -> None:
+        self.driver = driver
+        driver.get(address)
+        self.until(lambda: self.driver.find_elements(By.CSS_SELECTOR, "[data-frame]"))
+
+    def part(self, name: str) -> WebElement:
+        return self.driver.find_element(By.CSS_SELECTOR, f'[data-part="{name}"]')
+
+    def switch(self, class_name: str) -> WebElement:
+        return self.driver.find_element(By.CSS_SELECTOR, f'[data-class="{class_name}"]')
+
+    def press(self, *keys: str) -> None:
+        self.driver.switch_to.active_element.send_keys(*keys)
+
+    def release_focus(self) -> None:
+        """Give the keys back to the page, as a click beside the controls does."""
+        self.driver.execute_script("document.activeElement.blur()")
+
+    def until(self, condition: object, seconds: float = 60) -> None:
+        """Wait until ``condition()`` holds; fail if it never does."""
+        assert callable(condition)
+        WebDriverWait(self.driver, seconds, poll_frequency=0.1).until(lambda _: condition())
+
+    def open_file(self, path: Path) -> None:
+        self.part("file").send_keys(str(path))
+
+    def open_clip(self, path: Path, frames: int) -> None:
+        """Open a clip, wait until all is analysed, and stand still on its first frame."""
+        self.open_file(path)
+        self.until(lambda: path.name in self.part("facts").text)
+        self.until(lambda: f"/ {frames} " in self.where and "analysing" not in self.facts)
+        self.stand_on_first()
+
+    def stand_on_first(self) -> None:
+        if self.part("play").get_attribute("aria-label") == "Pause":
+            self.part("play").click()
+        self.release_focus()
+        self.press(Keys.HOME)
+        self.until(lambda: self.painted_frame == 0)
+
+    def set_switch(self, switch: WebElement, *, on: bool) -> None:
+        if switch.is_selected() != on:
+            switch.click()
+
+    def set_slider(self, name: str, value: int) -> None:
+        script = """
+          arguments[0].value = arguments[1];
+          arguments[0].dispatchEvent(new Event("input", { bubbles: true }));
+        """
+        self.driver.execute_script(script, self.part(name), value)
+
+    @property
+    def where(self) -> str:
+        return self.part("where").text
+
+    @property
+    def facts(self) -> str:
+        return self.part("facts").text
+
+    @property
+    def painted_frame(self) -> int:
+        return int(self.part("screen").get_attribute("data-frame") or -1)
+
+    def picture(self) -> Picture:
+        """What is on the stage now, red, green, blue, cut to the clip's own picture."""
+        canvas = self.part("screen")
+        data = np.frombuffer(canvas.screenshot_as_png, np.uint8)
+        painted = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        left = int(canvas.get_attribute("data-left") or 0)
+        top = int(canvas.get_attribute("data-top") or 0)
+        rows, columns = painted.shape[:2]
+        return np.asarray(painted[top : rows - top, left : columns - left], np.uint8)
+
+    @property
+    def scale(self) -> float:
+        """Screen pixels a pixel of the clip."""
+        return float(self.part("screen").get_attribute("data-scale") or 1)
+
+    def complaints(self) -> list[str]:
+        """What the browser's console holds against the page."""
+        entries = self.driver.get_log("browser")
+        return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
+
+
+def near(picture: Picture, color: tuple[int, int, int], *, within: int = 40) -> Picture:
+    """Where ``picture`` has about this colour, bool ``(H, W)``."""
+    far = np.abs(picture.astype(np.int16) - np.array(color, np.int16)).max(axis=2)
+    return np.asarray(far <= within)
