@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ class DicomClip(Clip):
 
     def __init__(self, path: Path, *, stride: int = 1) -> None:
         name, file = file_names(path)
-        with _refused(file), _no_warnings():
+        with _refused(file), _calm():
             header = _header(path)
             size_wh = (int(header.Columns), int(header.Rows))
             self._count = _frame_count(header)
@@ -99,7 +100,7 @@ class DicomClip(Clip):
         indices = range(start, self._count, self.stride)
         pictures = iter_pixels(self._path, indices=indices)
         for index in indices:
-            with _no_warnings():
+            with _calm():
                 values = next(pictures, None)
             if values is None:
                 return
@@ -130,11 +131,17 @@ class DicomClip(Clip):
 
 
 @contextmanager
-def _no_warnings() -> Iterator[None]:
-    # Odd but harmless entries (an unknown character set, say) would clutter the terminal.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _calm() -> Iterator[None]:
+    """Keep pydicom's warnings and log lines from the terminal: what fails is raised anyway."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

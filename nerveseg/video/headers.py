@@ -59,7 +59,7 @@ def image_header(content: npt.NDArray[np.uint8], name: str) -> ImageHeader:
     try:
         width, height, complete = read(data)
     except (struct.error, IndexError, KeyError, ValueError) as error:
-        raise SourceError(f"{name} begins like a {kind} file, but its header is damaged") from error
+        raise SourceError(f"{name} is a damaged or cut short {kind} file; copy it again") from error
     return ImageHeader(kind, width, height, complete)
 
 

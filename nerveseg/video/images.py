@@ -16,11 +16,14 @@ from nerveseg.errors import SourceError
 from nerveseg.types import Frame, GrayImage
 from nerveseg.video.clip import Clip, check_size, file_names
 from nerveseg.video.headers import image_header
-from nerveseg.video.quiet import quiet_decoders
+from nerveseg.video.quiet import held_complaints, quiet_decoders
 
 __all__ = ["IMAGE_SUFFIXES", "FolderClip", "ImageClip", "list_images", "read_image", "to_gray"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+_DAMAGE = re.compile(rb"Corrupt JPEG data|Premature end of JPEG|Inconsistent progression")
+"""What libjpeg says of a picture whose rest it makes up."""
 
 _MAX_IMAGE_BYTES = 512_000_000
 """No picture within the pixel limit needs a larger file."""
@@ -57,7 +60,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def read_image(path: str | Path) -> GrayImage:
-    """The picture in ``path`` (PNG, JPEG, TIFF, BMP) as grey ``uint8`` ``(H, W)``.
+    """The picture in ``path`` (PNG, JPEG, BMP, first page of a TIFF) as grey ``uint8`` ``(H, W)``.
 
     Colour becomes luma (ITU-R BT.601), transparency is laid over black, 16 bits are scaled
     from the picture's own lowest..highest value to 0..255. The size is checked in the header
@@ -72,7 +75,9 @@ def read_image(path: str | Path) -> GrayImage:
         raise SourceError(f"{path.name} is cut short: its end is missing; copy it again")
     picture = _decode(content)
     if picture is None:
-        raise SourceError(f"{path.name} can't be decoded: its {header.kind} content is damaged")
+        raise SourceError(
+            f"{path.name} can't be decoded: it is a damaged {header.kind} file; save it again"
+        )
     return to_gray(picture)
 
 
@@ -93,13 +98,15 @@ def _content(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _decode(content: npt.NDArray[np.uint8]) -> npt.NDArray[Any] | None:
-    try:
-        with quiet_decoders():
+    """The picture as stored, or ``None`` if it is damaged."""
+    with quiet_decoders(), held_complaints() as complaints:
+        try:
             # Rotation tags are left alone, so that results lie on the file's own pixels.
             picture = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
-    return None if picture is None or picture.size == 0 else np.asarray(picture)
+        except cv2.error:
+            return None
+    damaged = any(_DAMAGE.search(line) for line in complaints)
+    return None if picture is None or picture.size == 0 or damaged else np.asarray(picture)
 
 
 def to_gray(

@@ -126,7 +126,7 @@ class MetaImageClip(Clip):
             if index in self._header.invalid:
                 self._broken(f"{self.file}: frame {index} is marked invalid")
             elif wanted:
-                time_s = times.get(index, -math.inf) - start_s
+                time_s = times[index] - start_s if index in times else index * step_s
                 last_s = time_s if time_s > last_s else last_s + step_s * self.stride
                 yield Frame(index, last_s, self._gray(content), self.mm_per_px)
 
