@@ -49,3 +49,11 @@ value = 1
 folder = "../masks"
 value = 2
 """
+
+
+def small_set(folder):
+    """A card of one's own with three pictures and their masks."""
+    for i in range(3):
+        write(folder / "images" / f"f{i}.png", speckle(i))
+        write(folder / "masks" / f"f{i}.png", box_mask(1))
+    return write_card(folder, MASK_FILES)

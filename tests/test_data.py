@@ -10,18 +10,18 @@ import pytest
 from nerveseg import resources
 from nerveseg.data import cards, check, layouts, samples, splits
 from nerveseg.errors import DataError, StoreError
-from tests.dataset_making import HEIGHT, MASK_FILES, WIDTH, box_mask, speckle, write, write_card
+from tests.dataset_making import (
+    HEIGHT,
+    MASK_FILES,
+    WIDTH,
+    box_mask,
+    small_set,
+    speckle,
+    write,
+    write_card,
+)
 
 TRAIN = ("usgra-seg", "femoral-nerve-block", "dl-track")
-
-
-@pytest.fixture
-def mine(tmp_path):
-    """A card of one's own with three pictures and their masks."""
-    for i in range(3):
-        write(tmp_path / "images" / f"f{i}.png", speckle(i))
-        write(tmp_path / "masks" / f"f{i}.png", box_mask(1))
-    return write_card(tmp_path, MASK_FILES)
 
 
 def test_every_card_that_travels_along_can_be_read():
@@ -114,6 +114,11 @@ def test_missing_data_says_how_to_get_it(monkeypatch):
     monkeypatch.setenv("NERVESEG_DATA", "/nonexistent")
     with pytest.raises(DataError, match="nerveseg data fetch ubpd"):
         next(samples(cards.load("ubpd")))
+
+
+@pytest.fixture
+def mine(tmp_path):
+    return small_set(tmp_path)
 
 
 @pytest.fixture

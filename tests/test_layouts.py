@@ -29,11 +29,7 @@ from tests.dataset_making import (
 
 @pytest.fixture
 def mine(tmp_path):
-    """A card of one's own with three pictures and their masks."""
-    for i in range(3):
-        write(tmp_path / "images" / f"f{i}.png", speckle(i))
-        write(tmp_path / "masks" / f"f{i}.png", box_mask(1))
-    return write_card(tmp_path, MASK_FILES)
+    return small_set(tmp_path)
 
 
 def test_mask_files_give_one_mask_a_class_and_read_one_picture_at_a_time(mine, tmp_path):

@@ -160,9 +160,10 @@ def load(card: Card | str) -> Split:
 def save(split: Split, path: Path | None = None) -> Path:
     """Write ``split`` (default: where `load` looks), one line per cluster; returns the path."""
     target = path_of(split.card) if path is None else path
+    options = f"--seed {split.seed} --threshold {split.threshold}"
     head = {
         "card": split.card,
-        "command": f"nerveseg data split {split.card} --seed {split.seed} --threshold {split.threshold}",
+        "command": f"nerveseg data split {split.card} {options}",
         "algorithm": split.algorithm,
         "seed": split.seed,
         "threshold": split.threshold,
