@@ -15,7 +15,17 @@ from nerveseg.data.pictures import MaskPicture
 from nerveseg.errors import DataError
 from nerveseg.labels import LabelledImage
 from nerveseg.types import Label
-from tests.dataset_making import BOX, HEIGHT, WIDTH, box_mask, small_set, speckle, write, write_card
+from tests.dataset_making import (
+    BOX,
+    HEIGHT,
+    MASK_FILES,
+    WIDTH,
+    box_mask,
+    small_set,
+    speckle,
+    write,
+    write_card,
+)
 
 
 @pytest.fixture
