@@ -12,7 +12,7 @@ import typer
 
 import nerveseg
 from nerveseg.cli import data, model, phantom, predict, serve
-from nerveseg.cli.exits import FAILED, INTERRUPTED
+from nerveseg.cli.exits import FAILED, INTERRUPTED, Stopped
 from nerveseg.errors import NervesegError
 
 __all__ = ["app", "main"]
@@ -34,18 +34,24 @@ app.add_typer(model.models, name="model")
 app.add_typer(data.datasets, name="data")
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nerveseg {nerveseg.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and end.", is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Show the version and end.", is_eager=True, callback=_show_version
+        ),
     ] = False,
-    debug: Annotated[  # noqa: ARG001 - `main` takes it from anywhere on the line
-        bool, typer.Option(_DEBUG, help="Show the full trace of an error.")
-    ] = False,
+    debug: Annotated[bool, typer.Option(_DEBUG, help="Show the full trace of an error.")] = False,
 ) -> None:
-    if version:
-        typer.echo(f"nerveseg {nerveseg.__version__}")
-        raise typer.Exit
+    """Options of every verb; `main` takes ``--debug`` from anywhere on the line."""
+    del version, debug
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,9 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(error.format_message() + _see_help(given), debug=debug)
     except NervesegError as error:
         return _complain(str(error), debug=debug)
-    except (KeyboardInterrupt, typer.Abort):
-        typer.echo("nerveseg: stopped", err=True)
-        return INTERRUPTED
+    except (Stopped, KeyboardInterrupt, typer.Abort) as error:
+        return _stopped(str(error))
     except BrokenPipeError:
         # The reader went away (`nerveseg data list | head`): keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -73,7 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - no user should ever see a trace unasked
         told = f"unexpected {type(error).__name__}: {error}; add {_DEBUG} to see where"
         return _complain(told, debug=debug)
-    return int(code or 0)
+    # Typer itself turns a Ctrl-C that no verb has answered into this code, without a word.
+    return _stopped("") if code == INTERRUPTED else int(code or 0)
+
+
+def _stopped(kept: str) -> int:
+    typer.echo(f"nerveseg: stopped{'; ' if kept else ''}{kept}", err=True)
+    return INTERRUPTED
 
 
 def _complain(message: str, *, debug: bool) -> int:

@@ -1,9 +1,13 @@
-"""Exit codes of the command."""
+"""How a command ends other than well."""
 
-__all__ = ["FAILED", "INTERRUPTED"]
+__all__ = ["FAILED", "INTERRUPTED", "Stopped"]
 
 FAILED = 2
-"""An error, or a run of which a part failed; told on stderr."""
+"""Exit code of an error, or of a run of which a part failed; told on stderr."""
 
 INTERRUPTED = 130
-"""Stopped by Ctrl-C; what was finished is kept."""
+"""Exit code after Ctrl-C; what was finished is kept."""
+
+
+class Stopped(Exception):  # noqa: N818 - Ctrl-C is no error
+    """Ctrl-C in the middle of long work; the text says what is kept."""

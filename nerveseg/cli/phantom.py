@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import typer
 
-from nerveseg.cli.exits import INTERRUPTED
+from nerveseg.cli.exits import Stopped
 from nerveseg.cli.progress import progress_bar
 from nerveseg.errors import SourceError, StoreError
 
@@ -66,8 +66,7 @@ def phantom(
                 advance(written - done)
                 done = written
     except KeyboardInterrupt:
-        typer.echo(f"nerveseg: stopped; {done:,} frames are kept in {out}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise Stopped(f"{done:,} frames are kept in {out}") from None
     typer.echo(f"{done:,} frames in {out}" + (f", their true masks in {truth}" if truth else ""))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nerveseg.cli.exits import FAILED, INTERRUPTED
+from nerveseg.cli.exits import FAILED, Stopped
 from nerveseg.cli.progress import progress_bar
 from nerveseg.errors import NervesegError
 
@@ -152,8 +152,7 @@ def _run(clip: Clip, segmenter: Segmenter, out: Path, wanted: Wanted, *, crop: b
                 tally.add(result, wanted.style.classes)
                 advance(1)
     except KeyboardInterrupt:
-        typer.echo(f"nerveseg: stopped; finished and kept: {tally.text(out)}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise Stopped(f"finished and kept: {tally.text(out)}") from None
     except NervesegError:
         if tally.frames:
             typer.echo(f"nerveseg: finished and kept: {tally.text(out)}", err=True)
