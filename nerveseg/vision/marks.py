@@ -128,7 +128,8 @@ def _even(line: Outline, *, step: float, multiple: int, closed: bool) -> Outline
         line = np.concatenate([line, line[:1]])
     steps = np.diff(line, axis=0)
     length = np.concatenate([[0.0], np.cumsum(np.hypot(steps[:, 0], steps[:, 1]))])
-    count = multiple * max(1, round(length[-1] / (step * multiple)))
+    # At least three dashes, however small the outline: one or two would not read as a line.
+    count = multiple * max(3 if closed else 1, round(length[-1] / (step * multiple)))
     where = np.arange(count) * (length[-1] / count)
     even: Outline = np.stack([np.interp(where, length, line[:, axis]) for axis in (0, 1)], axis=-1)
     if not closed or count < 2 * _WINDOW:
