@@ -23,6 +23,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 
 from nerveseg.types import Frame
 from nerveseg.video import sources
+from nerveseg.video.quiet import quiet_decoders
 
 FRAMES = 12
 WIDTH, HEIGHT = 64, 48
@@ -73,7 +74,9 @@ def write_video(
     make = make or (lambda index: cv2.cvtColor(picture(index), cv2.COLOR_GRAY2BGR))
     height, width = make(0).shape[:2]
     code = cv2.VideoWriter.fourcc(*fourcc)
-    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, 25, (width, height))
+    # Whoever uses FFmpeg first in a process settles how loud it is.
+    with quiet_decoders():
+        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, 25, (width, height))
     assert writer.isOpened(), f"OpenCV here can't write {fourcc}"
     for index in range(frames):
         writer.write(make(index))

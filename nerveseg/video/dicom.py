@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pydicom
+from pydicom.errors import BytesLengthException
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import iter_pixels
 
@@ -32,6 +35,7 @@ _VIDEO_SYNTAXES = "1.2.840.10008.1.2.4.10"
 # pydicom and its decoders let many kinds through: a corrupt element can fail anywhere in them.
 _READ_ERRORS = (
     AttributeError,
+    BytesLengthException,
     EOFError,
     ImportError,
     IndexError,
@@ -42,6 +46,8 @@ _READ_ERRORS = (
     RuntimeError,
     TypeError,
     ValueError,
+    struct.error,
+    zlib.error,
 )
 
 
@@ -117,7 +123,7 @@ class DicomClip(Clip):
         return 255 - gray if kind == "MONOCHROME1" else gray
 
     def _ended(self, shown: int, error: Exception) -> SourceError:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = _reason(error)
         if shown:
             return SourceError(
                 f"{self.file}: reading failed midway, after {shown} of {self._count} frames: "
@@ -144,12 +150,19 @@ def _calm() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def _reason(error: Exception) -> str:
+    """The start of what ``error`` says: pydicom can go on for several lines."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
 @contextmanager
 def _refused(name: str) -> Iterator[None]:
     try:
         yield
     except _READ_ERRORS as error:
-        raise SourceError(f"{name} can't be read as DICOM: {error}; export it again") from error
+        raise SourceError(
+            f"{name} can't be read as DICOM: {_reason(error)}; export it again"
+        ) from error
 
 
 def _header(path: Path) -> pydicom.Dataset:

@@ -94,7 +94,7 @@ class MetaImageClip(Clip):
         except OSError as error:
             raise SourceError(f"can't read {path}: {error.strerror}; check the path") from error
         except (KeyError, ValueError) as error:
-            raise SourceError(f"{file} has no good MetaImage header: {error}") from error
+            raise SourceError(f"{file} has no good MetaImage header: {str(error)[:200]}") from error
         self._range: tuple[float, float] | None = None
         super().__init__(
             name,
@@ -250,13 +250,14 @@ def _dtype(header: _Header) -> np.dtype[Any]:
 def _data_file(header: _Header, path: Path) -> Path:
     """The file that holds the pixels: this one, or one beside it."""
     named = header.keys["ElementDataFile"]
+    shown = repr(named[:80])
     if named.upper() == "LOCAL":
         return path
     header.data_at = 0
     beside = path.parent / named
     # A header must not make us read files elsewhere on the disk.
     if Path(named).name != named or not beside.is_file():
-        raise ValueError(f"its pixels are in {named!r}, expected a file in the same folder")
+        raise ValueError(f"its pixels are in {shown}, expected a file in the same folder")
     return beside
 
 
