@@ -20,6 +20,7 @@ from nerveseg.ui.analyst import Analyst, Job
 from nerveseg.ui.clips import ClipStore
 from nerveseg.ui.payload import MAX_SIDE, overlay_json, picture_jpeg
 from nerveseg.ui.recording import Limits
+from nerveseg.ui.server import _listen
 from nerveseg.vision.overlay import structure_stats
 from nerveseg.vision.segment import DEFAULT_MODEL
 from tests.discs import FRAMES, RADIUS, SIZE, drawn_frame, fake_segmenter, nerve_centre, write_clip
@@ -169,6 +170,7 @@ def test_without_a_model_the_page_says_what_to_do(
         assert client.get("/").status_code == 200
     assert facts["model"] is None
     assert DEFAULT_MODEL in facts["problem"]
+    assert "make export" in facts["problem"]
     assert "\n" not in facts["problem"]
 
 
@@ -207,6 +209,20 @@ def test_only_named_assets_are_served(client: TestClient, name: str) -> None:
 def test_serving_to_others_is_refused() -> None:
     with pytest.raises(NervesegError, match="no sign-in yet"):
         serve(host="0.0.0.0", open_browser=False)
+
+
+def test_a_taken_port_is_passed_over_until_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = _listen("127.0.0.1", 0)
+    port = first.getsockname()[1]
+    with first, _listen("127.0.0.1", port) as second:
+        assert port < second.getsockname()[1] < port + 20
+    monkeypatch.setattr("socket.socket.bind", _refuse)
+    with pytest.raises(NervesegError, match="all taken"):
+        _listen("127.0.0.1", port)
+
+
+def _refuse(*_: object) -> None:
+    raise OSError("taken")
 
 
 def test_gradio_templates_splice_nothing_in() -> None:

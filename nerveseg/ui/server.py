@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import webbrowser
@@ -33,7 +34,11 @@ _ASSETS = {
     "stage.js": "text/javascript",
     "panel.js": "text/javascript",
 }
-_HEAD = '<link rel="stylesheet" href="/replay/assets/replay.css"><meta name="color-scheme" content="dark">'
+_HEAD = (
+    '<link rel="stylesheet" href="/replay/assets/replay.css">'
+    '<meta name="color-scheme" content="dark">'
+)
+_NO_MODEL = "Install nerveseg again, or make the file with `make train` and `make export`."
 _MOUNT = "import('/replay/assets/replay.js').then((replay) => replay.mount(element));"
 
 
@@ -63,7 +68,10 @@ def serve(
     if open_browser:
         # The socket listens already: a browser that is early waits instead of failing.
         threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
-    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+    # An open page holds a connection for as long as it lives: Ctrl-C mustn't wait for that.
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def build_app(*, segmenter: Segmenter | None = None, limits: Limits | None = None) -> FastAPI:
@@ -76,7 +84,7 @@ def build_app(*, segmenter: Segmenter | None = None, limits: Limits | None = Non
         try:
             segmenter = Segmenter.load()
         except ModelError as error:
-            problem = str(error)
+            problem = f"{error}. {_NO_MODEL}"
     store = None if segmenter is None else ClipStore(segmenter, limits=limits)
     app = FastAPI(
         title="nerveseg", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_life(store)
@@ -172,6 +180,8 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for candidate in [port] if port == 0 else range(port, min(port + 20, 65_536)):
         listener = socket.socket(family)
+        if os.name == "posix":  # elsewhere it would take a port that another app listens on
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with contextlib.suppress(OSError):
             listener.bind((host, candidate))
             listener.listen(128)

@@ -34,12 +34,14 @@ export class Panel {
     if (at < this.classes.length) this.rows.get(this.classes[at].name).box.click();
   }
 
-  // The figures of the frame on the stage.
-  tellFrame(overlay) {
+  // The figures of the frame on the stage; hidden, they would give the answer away.
+  tellFrame(overlay, { hiding }) {
     for (const { name } of this.classes) {
       const parts = overlay.classes[name];
       const { figure } = this.rows.get(name);
-      const text = parts && parts.area > 0 ? figures(parts, overlay.mm_per_px) : "not found";
+      const found = parts && parts.area > 0;
+      const seen = found ? figures(parts, overlay.mm_per_px) : "not found";
+      const text = hiding ? "hidden" : seen;
       if (figure.textContent !== text) figure.textContent = text;
     }
   }
@@ -132,7 +134,7 @@ function figures(parts, millimetres) {
   const area = millimetres
     ? `${(parts.area * millimetres ** 2).toFixed(0)} mm²`
     : `${parts.area} px`;
-  return `${Math.round(parts.confidence * 100)} % sure · ${area}`;
+  return `confidence ${Math.round(parts.confidence * 100)} % · ${area}`;
 }
 
 function fixed(value) {

@@ -41,8 +41,7 @@ class Replay {
       this.part("demo").append(option);
     }
     this.part("file").accept = this.facts.suffixes.join(",");
-    if (this.facts.problem) this.complain(this.facts.problem);
-    else this.openDemo(this.facts.demos[0].name);
+    this.openDemo(this.facts.demos[0].name);
   }
 
   listen() {
@@ -109,6 +108,10 @@ class Replay {
   }
 
   async openDemo(name) {
+    if (!this.facts.model) {
+      this.complain(this.facts.problem);
+      return;
+    }
     this.work("Opening the demo…");
     try {
       const { id } = await getJson(`/replay/demos/${encodeURIComponent(name)}`, { method: "POST" });
@@ -200,7 +203,6 @@ class Replay {
     if (!shot) return false;
     this.shown = shot;
     this.repaint();
-    this.panel.tellFrame(shot.overlay);
     this.tellPosition();
     return true;
   }
@@ -211,6 +213,7 @@ class Replay {
     const { look } = this.panel;
     if (this.hiding) Object.assign(look, { classes: [], names: false });
     this.stage.paint(this.shown, this.clip.size, look);
+    this.panel.tellFrame(this.shown.overlay, { hiding: this.hiding });
   }
 
   tellPlayer() {

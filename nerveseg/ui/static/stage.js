@@ -1,7 +1,7 @@
 // Draws one frame and the overlay that was computed from it, on one canvas, in one go.
 
 const DASHES = { solid: [], dashed: [7, 5], dotted: [0.1, 4.5], dashdot: [8, 4, 0.1, 4] };
-const LABELS_PER_CLASS = 3;
+const LABELS_PER_CLASS = 5;
 const BAR_MM = 10;
 
 export class Stage {
