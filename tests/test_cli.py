@@ -1,10 +1,8 @@
-"""The command line: what it leaves on disk, what it says, and how it fails."""
+"""The command line: what it says, how it fails, and every verb but predict's own results."""
 
 from __future__ import annotations
 
 import json
-import os
-import resource
 import signal
 import struct
 import subprocess
@@ -19,360 +17,37 @@ import pytest
 import typer
 
 import nerveseg
-from nerveseg.cli import app, main
+from nerveseg.cli import app
 from nerveseg.errors import SourceError
 from nerveseg.resources import weights_dir
 from nerveseg.vision.segment import DEFAULT_MODEL
 from tests import tiny
+from tests.commands import (
+    assert_fails,
+    lines_of,
+    names_in,
+    picture,
+    predictor,
+    runner,
+    write,
+    write_clip,
+)
 
-CLASSES = ("nerve", "vessel", "fascia")
 
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """Nerve where it is brighter than 128, vessel below 64, fascia above 223."""
     return tiny.write(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
 @pytest.fixture
-def run(model, capsys):
-    """Run one command line; gives its exit code, stdout and stderr."""
-
-    def call(*words, use_model=True):
-        extra = ["--model", model, "--backend", "onnxruntime"] if use_model else []
-        code = main([str(word) for word in (*words, *extra)])
-        captured = capsys.readouterr()
-        return SimpleNamespace(code=code, out=captured.out, err=captured.err)
-
-    return call
+def run(capsys):
+    return runner(capsys)
 
 
 @pytest.fixture
-def predict(run, tmp_path):
-    """``nerveseg predict`` into a folder of the test's own."""
-
-    def call(source, *words, out=None):
-        return run("predict", source, "--out", out or tmp_path / "out", *words)
-
-    return call
-
-
-def picture(*, side=200, at=60):
-    """Mid-grey with a bright square of 40 by 40 pixels."""
-    pixels = np.full((side, side), 100, np.uint8)
-    pixels[at : at + 40, at : at + 40] = 200
-    return pixels
-
-
-def write(path, array):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), array)
-    return path
-
-
-def write_clip(path, count=6, *, side=200):
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (side, side))
-    for index in range(count):
-        writer.write(cv2.cvtColor(picture(side=side, at=20 + 5 * index), cv2.COLOR_GRAY2BGR))
-    writer.release()
-    return path
-
-
-def lines_of(out):
-    return [json.loads(line) for line in (out / "results.jsonl").read_text("utf-8").splitlines()]
-
-
-def names_in(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-def assert_fails(result, *words):
-    """One clear line on stderr that holds all of ``words``, nothing on stdout, exit code 2."""
-    assert result.code == 2
-    told = result.err.strip().splitlines()
-    assert len(told) == 1, result.err
-    assert told[0].startswith("nerveseg: ")
-    for word in words:
-        assert word in told[0]
-    assert result.out == ""
-
-
-class TestPredictAPicture:
-    def test_leaves_an_overlay_masks_and_a_line(self, predict, tmp_path):
-        result = predict(write(tmp_path / "arm.png", picture()), "--masks", "--no-crop")
-        assert result.code == 0
-        assert "1 frame" in result.out
-        out = tmp_path / "out"
-        assert names_in(out / "overlays") == ["arm.png"]
-        assert names_in(out / "masks") == [f"arm_{name}.png" for name in sorted(CLASSES)]
-        (line,) = lines_of(out)
-        assert (line["file"], line["index"], line["time_s"], line["mm_per_px"]) == (
-            "arm.png", 0, 0.0, None,
-        )  # fmt: skip
-        assert line["region"] == [0, 0, 200, 200]
-        assert line["model_id"] == "tiny@1"
-        assert set(line["timings_ms"]) == {
-            "crop", "preprocess", "inference", "postprocess", "overlay",
-        }  # fmt: skip
-        for name in line["masks"].values():
-            assert (out / name).is_file()
-        assert (out / line["overlay"]).is_file()
-
-    def test_masks_are_0_and_255_in_the_picture_s_own_pixels(self, predict, tmp_path):
-        predict(write(tmp_path / "arm.png", picture()), "--masks", "--no-crop")
-        mask = cv2.imread(str(tmp_path / "out/masks/arm_nerve.png"), cv2.IMREAD_UNCHANGED)
-        assert mask.shape == (200, 200)
-        assert mask.dtype == np.uint8
-        assert set(np.unique(mask)) == {0, 255}
-        assert mask[80, 80] == 255
-        truth = picture() > 150
-        assert ((mask > 0) ^ truth).mean() < 0.02
-
-    def test_measures_each_class(self, predict, tmp_path):
-        predict(write(tmp_path / "arm.png", picture()), "--masks", "--no-crop")
-        (line,) = lines_of(tmp_path / "out")
-        assert set(line["classes"]) == set(CLASSES)
-        nerve, fascia = line["classes"]["nerve"], line["classes"]["fascia"]
-        mask = cv2.imread(str(tmp_path / "out/masks/arm_nerve.png"), cv2.IMREAD_UNCHANGED) > 0
-        assert nerve["area_px"] == mask.sum()
-        assert nerve["area_mm2"] is None
-        assert nerve["centroid"] == pytest.approx([79.5, 79.5], abs=2)
-        assert 0.5 < nerve["mean_confidence"] <= 1
-        filled = np.zeros(mask.shape, np.uint8)
-        cv2.fillPoly(filled, [np.array(c, np.int32) for c in nerve["contours"]], 1)
-        np.testing.assert_array_equal(filled > 0, mask)
-        assert fascia == {
-            "area_px": 0, "area_mm2": None, "centroid": None, "mean_confidence": None,
-            "contours": [],
-        }  # fmt: skip
-
-    def test_areas_are_in_square_millimetres_where_the_scale_is_known(self, predict, tmp_path):
-        predict("phantom:femoral?frames=1&size=128x128")
-        (line,) = lines_of(tmp_path / "out")
-        for stats in line["classes"].values():
-            expected = stats["area_px"] * line["mm_per_px"] ** 2
-            assert stats["area_mm2"] == pytest.approx(expected, abs=1e-3)
-
-    def test_keeps_only_the_classes_asked_for(self, predict, tmp_path):
-        predict(write(tmp_path / "arm.png", picture()), "--masks", "--classes", "vessel, nerve")
-        assert names_in(tmp_path / "out/masks") == ["arm_nerve.png", "arm_vessel.png"]
-        (line,) = lines_of(tmp_path / "out")
-        assert set(line["classes"]) == {"nerve", "vessel"}
-
-    def test_the_overlay_is_the_picture_with_something_on_it(self, predict, tmp_path):
-        predict(
-            write(tmp_path / "arm.png", picture()), "--no-legend", "--opacity", "1", "--no-crop"
-        )
-        drawn = cv2.imread(str(tmp_path / "out/overlays/arm.png"))
-        assert drawn.shape == (200, 200, 3)
-        assert drawn[80, 80] == pytest.approx([10, 214, 255], abs=2), "nerve yellow"
-        assert drawn[10, 150] == pytest.approx([100, 100, 100])
-
-    @pytest.mark.parametrize(
-        "words", [["--uncertainty"], ["--palette", "safe"], ["--opacity", "0"]]
-    )
-    def test_looks_can_be_chosen(self, predict, tmp_path, words):
-        source = write(tmp_path / "arm.png", picture())
-        predict(source, out=tmp_path / "plain")
-        predict(source, *words, out=tmp_path / "other")
-        plain, other = (
-            cv2.imread(str(tmp_path / d / "overlays/arm.png")) for d in ("plain", "other")
-        )
-        assert (plain != other).any()
-
-    @pytest.mark.parametrize(
-        ("name", "array"),
-        [
-            ("deep.png", picture().astype(np.uint16) * 257),
-            ("colour.jpg", cv2.cvtColor(picture(), cv2.COLOR_GRAY2BGR)),
-            ("clear.png", cv2.cvtColor(picture(), cv2.COLOR_GRAY2BGRA)),
-            ("plain.tif", picture()),
-            ("plain.bmp", picture()),
-        ],
-    )
-    def test_any_kind_of_picture(self, predict, tmp_path, name, array):
-        assert predict(write(tmp_path / name, array), "--masks", "--no-crop").code == 0
-        mask = cv2.imread(str(tmp_path / f"out/masks/{name[:-4]}_nerve.png"), cv2.IMREAD_UNCHANGED)
-        assert mask.shape == (200, 200)
-        assert mask[80, 80] == 255
-
-    def test_no_overlays_no_folder_for_them(self, predict, tmp_path):
-        predict(write(tmp_path / "arm.png", picture()), "--no-overlays")
-        assert names_in(tmp_path / "out") == ["results.jsonl"]
-
-
-class TestPredictAClip:
-    def test_names_frames_by_stem_and_index(self, predict, tmp_path):
-        result = predict(write_clip(tmp_path / "sweep.avi"), "--masks")
-        assert result.code == 0
-        frames = [f"sweep_{index:06d}" for index in range(6)]
-        assert names_in(tmp_path / "out/overlays") == [f"{frame}.jpg" for frame in frames]
-        masks = sorted(f"{frame}_{name}.png" for frame in frames for name in CLASSES)
-        assert names_in(tmp_path / "out/masks") == masks
-        lines = lines_of(tmp_path / "out")
-        assert [line["index"] for line in lines] == list(range(6))
-        assert [line["time_s"] for line in lines] == pytest.approx([i / 10 for i in range(6)])
-        assert {line["file"] for line in lines} == {"sweep.avi"}
-
-    def test_follows_the_structure_from_frame_to_frame(self, predict, tmp_path):
-        predict(write_clip(tmp_path / "sweep.avi"), "--no-crop")
-        across = [line["classes"]["nerve"]["centroid"][0] for line in lines_of(tmp_path / "out")]
-        assert across == pytest.approx([39.5 + 5 * index for index in range(6)], abs=1.5)
-
-    def test_a_video_replaces_the_pictures(self, predict, tmp_path):
-        predict(write_clip(tmp_path / "sweep.avi"), "--video", "--no-legend")
-        assert names_in(tmp_path / "out/overlays") == ["sweep.mp4"]
-        capture = cv2.VideoCapture(str(tmp_path / "out/overlays/sweep.mp4"))
-        assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10, abs=0.1)
-        drawn = []
-        while (answer := capture.read())[0]:
-            drawn.append(answer[1])
-        assert len(drawn) == 6
-        assert drawn[0].shape == (200, 200, 3)
-        assert np.ptp(drawn[3][55, 55].astype(int)) > 20, "coloured inside the structure"
-
-    def test_every_nth_frame(self, predict, tmp_path):
-        predict(write_clip(tmp_path / "sweep.avi"), "--every", "2")
-        assert [line["index"] for line in lines_of(tmp_path / "out")] == [0, 2, 4]
-
-    def test_a_phantom_needs_no_file(self, predict, tmp_path):
-        result = predict("phantom:axillary?seed=3&frames=2&size=128x128")
-        assert result.code == 0
-        names = names_in(tmp_path / "out/overlays")
-        assert names == ["phantom_axillary_000000.jpg", "phantom_axillary_000001.jpg"]
-
-    def test_broken_frames_are_skipped_counted_and_told(self, predict, tmp_path):
-        path = write_clip(tmp_path / "sweep.avi")
-        content = bytearray(path.read_bytes())
-        second = content.index(b"\xff\xd8", content.index(b"\xff\xd8") + 2)
-        third = content.index(b"\xff\xd8", second + 2)
-        content[second : third - 8] = bytes(third - 8 - second)
-        path.write_bytes(content)
-        result = predict(path)
-        assert result.code == 0
-        assert "1 broken frame skipped" in result.err
-        assert [line["index"] for line in lines_of(tmp_path / "out")] == [0, 2, 3, 4, 5]
-
-    def test_a_clip_that_is_cut_short_keeps_what_was_read(self, predict, tmp_path):
-        path = write_clip(tmp_path / "sweep.avi", 20)
-        content = path.read_bytes()
-        path.write_bytes(content[: len(content) // 2])
-        result = predict(path)
-        assert result.code == 2
-        assert "cut short" in result.err
-        lines = lines_of(tmp_path / "out")
-        assert 3 <= len(lines) < 20
-        assert f"{len(lines)} frames" in result.err
-
-
-class TestPredictAFolder:
-    def test_every_picture_by_its_own_name(self, predict, tmp_path):
-        for name in ("f10.png", "f2.png"):
-            write(tmp_path / "in" / name, picture())
-        assert predict(tmp_path / "in").code == 0
-        assert [line["file"] for line in lines_of(tmp_path / "out")] == ["f2.png", "f10.png"]
-        assert names_in(tmp_path / "out/overlays") == ["f10.png", "f2.png"]
-
-    def test_a_bad_picture_does_not_stop_the_others(self, predict, tmp_path):
-        write(tmp_path / "in/a.png", picture())
-        (tmp_path / "in/b.png").write_bytes(b"not a picture")
-        write(tmp_path / "in/c.png", picture())
-        result = predict(tmp_path / "in")
-        assert result.code == 2
-        assert "b.png" in result.err
-        assert "1 broken picture skipped" in result.err
-        assert [line["file"] for line in lines_of(tmp_path / "out")] == ["a.png", "c.png"]
-
-    def test_pictures_of_one_stem_do_not_overwrite_each_other(self, predict, tmp_path):
-        write(tmp_path / "in/a.png", picture(at=20))
-        write(tmp_path / "in/a.jpg", picture(at=120))
-        assert predict(tmp_path / "in", "--masks", "--no-crop").code == 0
-        lines = lines_of(tmp_path / "out")
-        assert len({line["masks"]["nerve"] for line in lines}) == 2
-        assert len({line["overlay"] for line in lines}) == 2
-        for line in lines:
-            mask = cv2.imread(str(tmp_path / "out" / line["masks"]["nerve"]), 0)
-            at = 20 if line["file"] == "a.png" else 120
-            assert mask[at + 20, at + 20] == 255
-            assert not mask[160 - at, 160 - at]
-
-    def test_each_picture_has_an_image_region_of_its_own(self, predict, tmp_path):
-        rng = np.random.default_rng(0)
-        for name, left in (("a.png", 40), ("b.png", 300)):
-            pixels = np.zeros((480, 640), np.uint8)
-            pixels[60:420, left : left + 280] = rng.integers(40, 200, (360, 280), np.uint8)
-            write(tmp_path / "in" / name, pixels)
-        predict(tmp_path / "in")
-        lefts = [line["region"][0] for line in lines_of(tmp_path / "out")]
-        assert lefts == pytest.approx([40, 300], abs=12)
-
-    def test_a_folder_of_nothing(self, predict, tmp_path):
-        (tmp_path / "in").mkdir()
-        assert_fails(predict(tmp_path / "in"), "no pictures")
-
-
-class TestOutputFolder:
-    def test_results_are_not_mixed_with_earlier_ones(self, predict, tmp_path):
-        source = write(tmp_path / "arm.png", picture())
-        predict(source)
-        before = (tmp_path / "out/results.jsonl").read_bytes()
-        assert_fails(predict(source), "already holds results", "--overwrite")
-        assert (tmp_path / "out/results.jsonl").read_bytes() == before
-
-    def test_overwrite_removes_the_earlier_files_and_no_others(self, predict, tmp_path):
-        predict(write(tmp_path / "arm.png", picture()), "--masks")
-        mine = write(tmp_path / "out/masks/mine.png", picture())
-        predict(write(tmp_path / "leg.png", picture()), "--masks", "--overwrite")
-        assert names_in(tmp_path / "out/overlays") == ["leg.png"]
-        assert {name[:3] for name in names_in(tmp_path / "out/masks")} == {"leg", "min"}
-        assert mine.is_file()
-        assert [line["file"] for line in lines_of(tmp_path / "out")] == ["leg.png"]
-
-    @pytest.mark.parametrize("name", ["../precious.txt", "masks/../../precious.txt", "masks/.."])
-    def test_overwrite_never_reaches_beyond_the_folder(self, predict, tmp_path, name):
-        precious = tmp_path / "precious.txt"
-        precious.write_text("mine")
-        out = tmp_path / "out"
-        (out / "masks").mkdir(parents=True)
-        line = {"overlay": name, "masks": {"nerve": str(precious)}}
-        (out / "results.jsonl").write_text(json.dumps(line) + "\nno json\n[1]\n")
-        predict(write(tmp_path / "arm.png", picture()), "--overwrite")
-        assert precious.read_text() == "mine"
-        assert len(lines_of(out)) == 1
-
-    def test_a_folder_of_masks_from_elsewhere_is_not_added_to(self, predict, tmp_path):
-        write(tmp_path / "out/masks/mine.png", picture())
-        assert_fails(predict(write(tmp_path / "arm.png", picture())), "already holds", "masks")
-
-    def test_a_file_in_the_folder_s_place(self, predict, tmp_path):
-        (tmp_path / "out").write_text("")
-        assert_fails(predict(write(tmp_path / "arm.png", picture())), "can't write into", "out")
-
-    def test_a_folder_that_can_not_be_made(self, predict, tmp_path):
-        source = write(tmp_path / "arm.png", picture())
-        assert_fails(predict(source, out="/proc/nerveseg/out"), "can't write into")
-
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-    def test_a_folder_without_permission(self, predict, tmp_path):
-        source = write(tmp_path / "arm.png", picture())
-        (tmp_path / "out").mkdir(mode=0o500)
-        assert_fails(predict(source), "can't write")
-
-    @pytest.mark.parametrize("words", [["--no-overlays"], ["--masks"]])
-    def test_a_full_disk_keeps_what_was_finished_readable(self, predict, tmp_path, words):
-        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, limits[1]))
-        try:
-            result = predict("phantom:axillary?frames=60&size=96x96", *words)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        assert result.code == 2
-        assert "can't write" in result.err
-        lines = lines_of(tmp_path / "out")
-        assert len(lines) < 60
-        for line in lines:
-            for name in line.get("masks", {}).values():
-                assert cv2.imread(str(tmp_path / "out" / name)) is not None
+def predict(capsys, model, tmp_path):
+    return predictor(capsys, model, tmp_path / "out")
 
 
 def png_header(width, height):
@@ -402,7 +77,7 @@ class TestBadInput:
         assert_fails(predict(path), name)
 
     def test_a_truncated_mp4(self, run, predict, tmp_path):
-        run("phantom", tmp_path / "a.mp4", "--frames", "5", "--size", "128x128", use_model=False)
+        run("phantom", tmp_path / "a.mp4", "--frames", "5", "--size", "128x128")
         content = (tmp_path / "a.mp4").read_bytes()
         (tmp_path / "a.mp4").write_bytes(content[: len(content) // 3])
         assert_fails(predict(tmp_path / "a.mp4"), "a.mp4")
@@ -436,7 +111,7 @@ class TestBadModel:
         source = write(tmp_path / "arm.png", picture())
         out = tmp_path / "out"
         words = (*words, "--model", model)
-        return run("predict", source, "--out", out, *words, use_model=False)
+        return run("predict", source, "--out", out, *words)
 
     def test_a_missing_one(self, run, tmp_path):
         assert_fails(self.call(run, tmp_path, tmp_path / "gone.onnx"), "gone.onnx")
@@ -478,7 +153,7 @@ class TestCommandLine:
         ids=" ".join,
     )
     def test_a_wrong_line_is_answered_in_one_line(self, run, words):
-        assert_fails(run(*words, use_model=False))
+        assert_fails(run(*words))
 
     def test_a_bug_is_told_in_one_line_that_names_debug(self, predict, monkeypatch):
         def broken(*args, **kwargs):
@@ -494,7 +169,7 @@ class TestCommandLine:
         monkeypatch.setattr("nerveseg.video.sources.open", broken)
         line = ["predict", "a.png", "--out", "o"]
         for words in (["--debug", *line], [*line, "--debug"]):
-            result = run(*words, use_model=False)
+            result = run(*words)
             assert result.code == 2
             assert "Traceback" in result.err
             assert "nerveseg: no such thing" in result.err
@@ -509,7 +184,7 @@ class TestCommandLine:
         assert result.err.splitlines() == ["nerveseg: stopped"]
 
     def test_version(self, run):
-        result = run("--version", use_model=False)
+        result = run("--version")
         assert result.out.strip() == f"nerveseg {nerveseg.__version__}"
         assert result.code == 0
 
@@ -532,7 +207,7 @@ class TestCommandLine:
 
     def test_help_opens_for_every_command(self, run):
         for words in (["predict"], ["app"], ["phantom"], ["bench"], ["model", "show"], ["data"]):
-            result = run(*words, "--help", use_model=False)
+            result = run(*words, "--help")
             assert result.code == 0
             assert "Usage" in result.out
 
@@ -541,7 +216,7 @@ class TestOtherVerbs:
     def test_phantom_writes_a_clip_and_its_truth(self, run, tmp_path):
         clip, truth = tmp_path / "clips/p.mp4", tmp_path / "truth"
         words = ["--frames", "4", "--size", "128x96", "--seed", "2", "--truth", truth, "--needle"]
-        result = run("phantom", clip, *words, "--set", "depth=40", use_model=False)
+        result = run("phantom", clip, *words, "--set", "depth=40")
         assert result.code == 0, result.err
         capture = cv2.VideoCapture(str(clip))
         shapes = []
@@ -559,33 +234,33 @@ class TestOtherVerbs:
         ids=" ".join,
     )  # fmt: skip
     def test_phantom_refuses_what_makes_no_sense(self, run, tmp_path, words):
-        assert_fails(run("phantom", tmp_path / "p.mp4", *words, use_model=False))
+        assert_fails(run("phantom", tmp_path / "p.mp4", *words))
         assert not (tmp_path / "p.mp4").exists()
 
     def test_phantom_replaces_a_clip_only_when_told(self, run, tmp_path):
         clip = tmp_path / "p.mp4"
         clip.write_text("mine")
         words = ["phantom", clip, "--frames", "2", "--size", "96x96"]
-        assert_fails(run(*words, use_model=False), "--overwrite")
+        assert_fails(run(*words), "--overwrite")
         assert clip.read_text() == "mine"
-        assert run(*words, "--overwrite", use_model=False).code == 0
+        assert run(*words, "--overwrite").code == 0
         assert clip.stat().st_size > 1000
 
     def test_phantom_wants_an_mp4(self, run, tmp_path):
-        assert_fails(run("phantom", tmp_path / "p.gif", use_model=False), ".mp4")
+        assert_fails(run("phantom", tmp_path / "p.gif"), ".mp4")
 
     def test_model_show_tells_what_a_model_is(self, run, model):
-        result = run("model", "show", "--model", model, use_model=False)
+        result = run("model", "show", "--model", model)
         assert result.code == 0
         for word in ("tiny@1", "nerve, vessel, fascia", "96 by 64", "education only"):
             assert word in result.out.replace(" (from 0.50)", "")
 
     def test_model_show_as_json_is_the_spec(self, run, model):
-        result = run("model", "show", "--json", "--model", model, use_model=False)
+        result = run("model", "show", "--json", "--model", model)
         assert tiny.SPEC.from_json(result.out) == tiny.SPEC
 
     def test_data_list_names_every_card(self, run):
-        text, raw = (run("data", "list", *w, use_model=False) for w in ([], ["--json"]))
+        text, raw = (run("data", "list", *w) for w in ([], ["--json"]))
         entries = json.loads(raw.out)
         assert {"usgra-seg", "femoral-nerve-block", "dl-track"} <= {e["name"] for e in entries}
         for entry in entries:
@@ -596,7 +271,7 @@ class TestOtherVerbs:
         calls = []
         fake = SimpleNamespace(serve=lambda **options: calls.append(options))
         monkeypatch.setattr(nerveseg, "ui", fake, raising=False)
-        assert run("app", "--port", "7999", "--no-browser", use_model=False).code == 0
+        assert run("app", "--port", "7999", "--no-browser").code == 0
         assert (calls[0]["host"], calls[0]["port"]) == ("127.0.0.1", 7999)
         assert calls[0]["open_browser"] is False
 
@@ -612,7 +287,7 @@ class TestOtherVerbs:
             "cold_start_s": 1.0, "peak_memory_mb": 100.0,
         }  # fmt: skip
         monkeypatch.setattr("nerveseg.bench.bench", lambda **options: report)
-        result = run("bench", *(["--json"] if as_json else []), use_model=False)
+        result = run("bench", *(["--json"] if as_json else []))
         assert result.code == 0
         if as_json:
             assert json.loads(result.out)["stages"][0]["stages"]["whole"] == timing
