@@ -92,7 +92,11 @@ def time_pipeline(
             drawn = time.perf_counter()
             overlay.draw(result, style)
             now = time.perf_counter()
-            stages = {**result.timings_ms, "overlay": 1e3 * (now - drawn), "whole": 1e3 * (now - start)}
+            stages = {
+                **result.timings_ms,
+                "overlay": 1e3 * (now - drawn),
+                "whole": 1e3 * (now - start),
+            }
             for name, value in stages.items():
                 spent.setdefault(name, []).append(value)
             start = time.perf_counter()
@@ -115,8 +119,15 @@ def cold_start(path: Path, *, repeats: int = 3) -> float:
         times = []
         for number in range(repeats):
             command = [
-                sys.executable, "-m", "nerveseg", "predict", str(picture),
-                "--out", str(Path(folder) / str(number)), "--model", str(path),
+                sys.executable,
+                "-m",
+                "nerveseg",
+                "predict",
+                str(picture),
+                "--out",
+                str(Path(folder) / str(number)),
+                "--model",
+                str(path),
             ]
             start = time.perf_counter()
             subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own command

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from nerveseg.phantom import Phantom
 from nerveseg.types import Box
 from nerveseg.video.crop import RegionTracker, find_region

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from nerveseg.errors import ModelError
 from nerveseg.types import Box
 from nerveseg.vision.preprocess import (

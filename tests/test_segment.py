@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import pytest
+
 from nerveseg.errors import ModelError
 from nerveseg.types import Box, Segmentation
 from nerveseg.vision import backends

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from nerveseg.vision.preprocess import SPEC_KEY, ModelSpec
 from onnx import TensorProto, helper, numpy_helper
+
+from nerveseg.vision.preprocess import SPEC_KEY, ModelSpec
 
 SPEC = ModelSpec(
     name="tiny",

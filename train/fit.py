@@ -135,6 +135,9 @@ def _items(config: ExperimentConfig, root: Path | None) -> tuple[list[Item], lis
             continue
         training += prepare(split_samples(card, "train", root=root), kept)
         validation += prepare(split_samples(card, "val", root=root), spec_of(config))
+    if not validation and PHANTOM in config.data.mix:
+        frames = max(4, config.data.phantom_frames // 8)
+        validation += prepare(phantom_samples(frames, seed=config.seed + 2), spec_of(config))
     return training, validation
 
 
