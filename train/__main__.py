@@ -103,6 +103,27 @@ def quantise(
     typer.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
+@app.command()
+def bench(
+    model: Annotated[Path, typer.Option(help="Exported fp32 model.")] = Path(
+        "weights/nerveseg-joint.onnx"
+    ),
+    int8: Annotated[Path | None, typer.Option(help="Its INT8 variant, if there is one.")] = None,
+    frames: Annotated[int, typer.Option(help="Frames measured of each.")] = 100,
+    out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path("runs/bench.json"),
+) -> None:
+    """Time every stage, and our net against torch, OpenVINO and a plain U-Net, in one run."""
+    import json
+
+    from train.bench import bench_all, table
+
+    report = bench_all(model, int8=int8, frames=frames)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+    typer.echo(table(report))
+    typer.echo(f"written: {out}")
+
+
 def main() -> None:
     """Run a verb; an error becomes one clear line and exit code 2."""
     try:

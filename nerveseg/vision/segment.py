@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+from cv2.typing import MatLike
 
 from nerveseg.errors import ModelError
 from nerveseg.resources import weights_dir
@@ -134,6 +134,6 @@ def _without_specks(mask: Mask, least: int) -> Mask:
     return mask
 
 
-def _pixels_within(outline: npt.NDArray[np.int32]) -> float:
+def _pixels_within(outline: MatLike) -> float:
     # Pick's theorem: the outline runs through pixel centres, so half of them lie outside it.
     return cv2.contourArea(outline) + len(outline) / 2 + 1
