@@ -7,6 +7,8 @@ sees that rectangle alone, and nothing outside it (a patient's name, say) is eve
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,9 @@ _ANALYSED_SIDE = 640
 
 _MIN_SHARE = 0.06
 """A textured patch smaller than this share of the picture is taken for chrome."""
+
+_SOLID = 17
+"""Parts of a textured patch narrower than this many cells may be text, rulers or bars."""
 
 _COVERAGE = 0.12
 """A row or column of the patch belongs to the image when at least this share is textured."""
@@ -97,14 +102,41 @@ def _largest_patch(cells: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_] | None
     """The main textured patch, with the big ones that an anechoic gap cut off from it."""
     joined = cv2.morphologyEx(cells, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     joined = cv2.morphologyEx(joined, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=4)
-    if count < 2:
+    patch = _big_parts(joined)
+    if np.count_nonzero(patch) < _MIN_SHARE * cells.size:
         return None
+    return _without_side_panels(patch)
+
+
+def _big_parts(cells: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """The largest connected part and those of at least a fifth of its size."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(cells.astype(np.uint8), connectivity=4)
     areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
     areas[0] = 0
-    if areas.max() < _MIN_SHARE * cells.size:
-        return None
-    return np.isin(labels, np.flatnonzero(areas >= 0.2 * areas.max()))
+    return np.isin(labels, np.flatnonzero(areas >= max(1.0, 0.2 * areas.max())))
+
+
+def _without_side_panels(patch: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Clear the columns left and right of the patch's solid core.
+
+    Text and rulers beside the image hang on it by thin bridges, which a wide opening cuts. Rows
+    are left alone: thin layers of tissue above a dark muscle look just like lines of text.
+    """
+    wide = np.ones((_SOLID, _SOLID), np.uint8)
+    core = _big_parts(cv2.morphologyEx(patch.astype(np.uint8), cv2.MORPH_OPEN, wide))
+    columns = np.flatnonzero(core.any(axis=0))
+    if columns.size == 0:
+        return patch
+    # A sector's or a shadowed image's flanks are thinner than its core, but not by much.
+    dense = patch.sum(axis=0) >= 0.5 * core.sum(axis=0).max()
+    left, right = int(columns[0]), int(columns[-1])
+    while left > 0 and dense[left - 1]:
+        left -= 1
+    while right + 1 < patch.shape[1] and dense[right + 1]:
+        right += 1
+    cleared = np.zeros_like(patch)
+    cleared[:, left : right + 1] = patch[:, left : right + 1]
+    return cleared
 
 
 def _bounds(patch: npt.NDArray[np.bool_], *, cell_px: float, whole: Box) -> Box:
