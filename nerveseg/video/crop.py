@@ -29,6 +29,9 @@ _MIN_SHARE = 0.06
 _SOLID = 17
 """Parts of a textured patch narrower than this many cells may be text, rulers or bars."""
 
+_FLANK = 0.1
+"""A flank narrower than this share of the patch is an edge with poor contact, not a panel."""
+
 _COVERAGE = 0.12
 """A row or column of the patch belongs to the image when at least this share is textured."""
 
@@ -134,8 +137,13 @@ def _without_side_panels(patch: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         left -= 1
     while right + 1 < patch.shape[1] and dense[right + 1]:
         right += 1
-    cleared = np.zeros_like(patch)
-    cleared[:, left : right + 1] = patch[:, left : right + 1]
+    covered = np.flatnonzero(patch.any(axis=0))
+    narrow = _FLANK * covered.size
+    cleared = patch.copy()
+    if left - covered[0] > narrow:
+        cleared[:, :left] = False
+    if covered[-1] - right > narrow:
+        cleared[:, right + 1 :] = False
     return cleared
 
 
