@@ -117,4 +117,4 @@ def _stage_line(row: dict[str, Any]) -> str:
     size = "x".join(map(str, row["size_wh"]))
     stages = ", ".join(f"{name} {each['median_ms']}" for name, each in row["stages"].items())
     p95 = row["stages"]["whole"]["p95_ms"]
-    return f"{size}, {row['threads']} threads, {row['backend']}: {stages} ms median; whole p95 {p95} ms"
+    return f"{size}, {row['threads']} threads, {row['backend']}: {stages} ms median; p95 {p95} ms"

@@ -7,7 +7,6 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +22,8 @@ from nerveseg.vision.preprocess import SPEC_KEY, ModelSpec
 from nerveseg.vision.segment import Segmenter, masks
 from train.checkpoint import load_config, load_network
 from train.fit import PHANTOM, spec_of, split_samples
+from train.predictors import from_torch
+from train.thresholds import best_thresholds
 
 __all__ = ["Parity", "Probabilities", "export", "export_run", "parity", "stamp", "write_onnx"]
 
@@ -137,10 +138,12 @@ def export_run(
 ) -> Parity:
     """`export` with the spec made from the run's config, its cards' licences and a report.
 
-    Parity is checked on ``pictures`` validation frames of the run's own sets.
+    Thresholds are chosen, and parity is checked on about ``pictures`` frames, on the validation
+    part of the run's own sets.
     """
     config = load_config(checkpoint)
     real = [name for name in config.data.mix if name != PHANTOM]
+    validation = [s for name in real for s in split_samples(name, "val", root=root)]
     spec = dataclasses.replace(
         spec_of(config),
         version=version,
@@ -148,9 +151,10 @@ def export_run(
         licences={name: cards.load(name).licence for name in real},
         metrics={} if report is None else _summary(report),
     )
-    each = max(1, pictures // max(1, len(real)))
-    frames = [s.image for name in real for s in islice(split_samples(name, "val", root=root), each)]
-    return export(checkpoint, target, spec, frames)
+    thresholds = best_thresholds(from_torch(load_network(checkpoint), spec), validation)
+    spec = dataclasses.replace(spec, thresholds=thresholds)
+    every = max(1, len(validation) // pictures)
+    return export(checkpoint, target, spec, [s.image for s in validation[::every]])
 
 
 def _summary(report: Path) -> dict[str, Any]:

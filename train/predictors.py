@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from nerveseg.types import GrayImage, Mask, Probability
 from nerveseg.video.crop import find_region
 from nerveseg.vision.backends import Runner
-from nerveseg.vision.preprocess import Tensor
+from nerveseg.vision.preprocess import ModelSpec, Tensor
 from nerveseg.vision.segment import Segmenter, masks, probability
 
-__all__ = ["Prediction", "Predictor", "from_checkpoint", "from_file", "from_onnx"]
+__all__ = ["Prediction", "Predictor", "from_checkpoint", "from_file", "from_onnx", "from_torch"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,14 +51,18 @@ def from_checkpoint(path: Path) -> Predictor:
     from train.checkpoint import load_config, load_network
     from train.fit import spec_of
 
-    network = load_network(path)
+    return _from_segmenter(from_torch(load_network(path), spec_of(load_config(path))))
+
+
+def from_torch(network: nn.Module, spec: ModelSpec) -> Segmenter:
+    """A network in evaluation mode, answering with logits, in the place of an exported file."""
 
     @torch.inference_mode()
     def run(tensor: Tensor) -> Tensor:
         answer: Tensor = network(torch.from_numpy(tensor)).sigmoid().numpy()
         return answer
 
-    return _from_segmenter(Segmenter(spec_of(load_config(path)), Runner("torch", run)))
+    return Segmenter(spec, Runner("torch", run))
 
 
 def _from_segmenter(segmenter: Segmenter) -> Predictor:
