@@ -72,15 +72,26 @@ def export(
     target: Annotated[Path, typer.Argument(help="ONNX file to write.")],
     data: Annotated[Path | None, typer.Option(help="Folder that holds the datasets.")] = None,
     version: Annotated[str, typer.Option(help="Version written into the spec.")] = "1",
-    report: Annotated[
-        Path | None, typer.Option(help="report.json of an evaluation, to carry its figures.")
-    ] = None,
 ) -> None:
     """Write an ONNX file that carries its spec, after checking that it equals torch."""
     from train.export import export_run
 
-    result = export_run(checkpoint, target, root=data, version=version, report=report)
+    result = export_run(checkpoint, target, root=data, version=version)
     typer.echo(f"{target}: {result}")
+
+
+@app.command()
+def stamp(
+    model: Annotated[Path, typer.Argument(help="Exported model.")],
+    report: Annotated[Path, typer.Argument(help="report.json of its evaluation.")],
+) -> None:
+    """Put an evaluation's figures into the model, for the app to show."""
+    from train.export import stamp_report
+
+    spec = stamp_report(model, report)
+    typer.echo(
+        f"{model}: {spec.model_id} now carries its figures on {', '.join(spec.metrics['sets'])}"
+    )
 
 
 @app.command()

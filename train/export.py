@@ -18,6 +18,7 @@ from torch import nn
 from nerveseg.data import cards
 from nerveseg.errors import DataError, ModelError
 from nerveseg.types import Box, GrayImage
+from nerveseg.vision.backends import read_spec
 from nerveseg.vision.preprocess import SPEC_KEY, ModelSpec
 from nerveseg.vision.segment import Segmenter, masks
 from train.checkpoint import load_config, load_network
@@ -25,7 +26,16 @@ from train.fit import PHANTOM, spec_of, split_samples
 from train.predictors import from_torch
 from train.thresholds import best_thresholds
 
-__all__ = ["Parity", "Probabilities", "export", "export_run", "parity", "stamp", "write_onnx"]
+__all__ = [
+    "Parity",
+    "Probabilities",
+    "export",
+    "export_run",
+    "parity",
+    "stamp",
+    "stamp_report",
+    "write_onnx",
+]
 
 MAX_PROBABILITY_DIFFERENCE = 1e-3
 MIN_MASK_DICE = 0.999
@@ -133,10 +143,9 @@ def export_run(
     *,
     root: Path | None = None,
     version: str = "1",
-    report: Path | None = None,
     pictures: int = 24,
 ) -> Parity:
-    """`export` with the spec made from the run's config, its cards' licences and a report.
+    """`export` with the spec made from the run's config and its cards' licences.
 
     Thresholds are chosen, and parity is checked on about ``pictures`` frames, on the validation
     part of the run's own sets.
@@ -149,7 +158,6 @@ def export_run(
         version=version,
         trained_on=tuple(config.data.mix),
         licences={name: cards.load(name).licence for name in real},
-        metrics={} if report is None else _summary(report),
     )
     thresholds = best_thresholds(from_torch(load_network(checkpoint), spec), validation)
     spec = dataclasses.replace(spec, thresholds=thresholds)
@@ -157,8 +165,21 @@ def export_run(
     return export(checkpoint, target, spec, [s.image for s in validation[::every]])
 
 
-def _summary(report: Path) -> dict[str, Any]:
+def stamp_report(file: Path, report: Path) -> ModelSpec:
+    """Put an evaluation's figures into the spec inside ``file``, so that the app can show them.
+
+    Raises `DataError` when ``report`` is not an evaluation of this very model.
+    """
+    spec = read_spec(file)
     try:
-        return dict(json.loads(report.read_text("utf-8"))["summary"])
-    except (OSError, ValueError, KeyError) as error:
+        raw = json.loads(report.read_text("utf-8"))
+        measured, summary = raw["model"], dict(raw["summary"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{report} is not an evaluation's report.json: {error}") from error
+    if measured != spec.model_id:
+        raise DataError(f"{report} measures {measured}, not {spec.model_id}; evaluate {file} first")
+    spec = dataclasses.replace(spec, metrics=summary)
+    model = onnx.load(file)
+    stamp(model, spec)
+    onnx.save(model, file)
+    return spec

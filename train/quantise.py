@@ -6,6 +6,7 @@ both against the fp32 file and says so.
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -64,7 +65,9 @@ def quantise(
 
     ``pictures`` are grey frames, uint8 ``(H, W)``, of the training part only.
     """
-    spec = read_spec(source)
+    # Its own identity, and none of the fp32 model's figures: it has yet to be measured.
+    fp32 = read_spec(source)
+    spec = dataclasses.replace(fp32, version=f"{fp32.version}-int8", metrics={})
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready.onnx"
         quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
