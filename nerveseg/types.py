@@ -110,7 +110,9 @@ class Segmentation:
     """Probability per class, at the network's resolution, placed on a frame.
 
     ``probabilities`` maps a class name to ``float32`` ``(h, w)``; it covers ``region`` of the
-    frame, outside of which every class is absent. ``thresholds`` turns them into masks.
+    frame, outside of which every class is absent. ``thresholds`` turns them into masks, from
+    which patches of a lower mean probability than ``min_confidence`` (0 where not named) are
+    dropped.
     Kept small on purpose: `nerveseg.vision.segment` makes masks in frame pixels on demand.
     """
 
@@ -119,6 +121,7 @@ class Segmentation:
     frame_shape: tuple[int, int]
     thresholds: Mapping[str, float]
     model_id: str
+    min_confidence: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if set(self.probabilities) != set(self.thresholds):

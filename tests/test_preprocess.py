@@ -98,7 +98,11 @@ def test_nothing_outside_the_region() -> None:
 
 def test_spec_round_trip() -> None:
     spec = dataclasses.replace(
-        SPEC, trained_on=("usgra-seg",), licences={"usgra-seg": "CC BY 4.0"}, metrics={"a": 1}
+        SPEC,
+        trained_on=("a",),
+        min_confidence={"nerve": 0.8},
+        licences={"a": "CC BY 4.0"},
+        metrics={"b": 1},
     )
     assert ModelSpec.from_json(spec.to_json()) == spec
 
@@ -116,6 +120,8 @@ def test_spec_of_a_later_version_still_reads() -> None:
         ({"std": 0}, "std"),
         ({"thresholds": {"nerve": 0.5}}, "thresholds"),
         ({"thresholds": {"nerve": 0.5, "vessel": 1.5, "fascia": 0.5}}, "0..1"),
+        ({"min_confidence": {"bone": 0.5}}, "min_confidence"),
+        ({"min_confidence": {"nerve": 2}}, "min_confidence"),
         ({"classes": []}, "classes"),
         ({"mean": float("nan")}, "mean"),
         ({"input_hw": 3}, "spec can't be read"),

@@ -69,6 +69,19 @@ def test_specks_are_dropped() -> None:
     assert masks(answer, min_area_share=0)["nerve"].sum() == 904
 
 
+def test_doubtful_patches_are_dropped() -> None:
+    content = np.zeros((128, 192), np.float32)
+    content[10:40, 10:40] = 0.95
+    content[20:30, 20:30] = 0  # a hole, which doesn't count against the patch around it
+    content[60:90, 60:90] = 0.7
+    answer = Segmentation(
+        {"vessel": content}, WHOLE, (128, 192), {"vessel": 0.5}, "m@1", {"vessel": 0.8}
+    )
+    found = masks(answer)["vessel"]
+    assert found[10:40, 10:40].sum() == 800
+    assert not found[60:90, 60:90].any()
+
+
 def test_auto_measures_once_and_remembers(
     model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,7 @@ from nerveseg.vision.segment import Segmenter, masks
 from train.checkpoint import load_config, load_network
 from train.fit import PHANTOM, spec_of, split_samples
 from train.predictors import from_torch
-from train.thresholds import best_thresholds
+from train.thresholds import tuned
 
 __all__ = [
     "Parity",
@@ -159,8 +159,7 @@ def export_run(
         trained_on=tuple(config.data.mix),
         licences={name: cards.load(name).licence for name in real},
     )
-    thresholds = best_thresholds(from_torch(load_network(checkpoint), spec), validation)
-    spec = dataclasses.replace(spec, thresholds=thresholds)
+    spec = tuned(from_torch(load_network(checkpoint), spec), validation)
     every = max(1, len(validation) // pictures)
     return export(checkpoint, target, spec, [s.image for s in validation[::every]])
 

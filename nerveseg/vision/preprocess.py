@@ -46,7 +46,8 @@ class ModelSpec:
     ``input_hw`` is (rows, columns); ``mean`` and ``std`` apply to brightness in 0..1;
     ``fit`` is how the image region meets the input: ``stretch`` (each axis on its own, no
     padding) or ``letterbox`` (aspect kept, centred on black). ``thresholds`` is one probability
-    per class. ``trained_on`` names dataset cards; ``licences`` maps each to its licence;
+    per class; a patch above it whose mean probability is below the class's ``min_confidence`` is
+    not shown as found. ``trained_on`` names dataset cards; ``licences`` maps each to its licence;
     ``metrics`` holds measured figures, each saying on what.
     """
 
@@ -58,6 +59,7 @@ class ModelSpec:
     std: float
     fit: str
     thresholds: Mapping[str, float]
+    min_confidence: Mapping[str, float] = field(default_factory=dict)
     trained_on: tuple[str, ...] = ()
     licences: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -79,6 +81,10 @@ class ModelSpec:
             f"mean {self.mean} must be finite": math.isfinite(self.mean),
             "thresholds must name exactly the classes": set(self.thresholds) == set(self.classes),
             "thresholds must lie in 0..1": all(0 < t < 1 for t in self.thresholds.values()),
+            "min_confidence must name classes, each in 0..1": (
+                set(self.min_confidence) <= set(self.classes)
+                and all(0 <= c < 1 for c in self.min_confidence.values())
+            ),
         }
         return [text for text, good in checks.items() if not good]
 
@@ -102,7 +108,8 @@ class ModelSpec:
             values["input_hw"] = (int(rows), int(columns))
             for key in ("classes", "trained_on"):
                 values[key] = tuple(str(item) for item in values.get(key, ()))
-            values["thresholds"] = {k: float(v) for k, v in values["thresholds"].items()}
+            for key in ("thresholds", "min_confidence"):
+                values[key] = {k: float(v) for k, v in values.get(key, {}).items()}
             return cls(**values)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(

@@ -82,6 +82,7 @@ class Segmenter:
             frame_shape=frame_shape,
             thresholds=dict(self.spec.thresholds),
             model_id=self.spec.model_id,
+            min_confidence=dict(self.spec.min_confidence),
         )
 
     def _check_output(self, path: Path) -> None:
@@ -101,39 +102,52 @@ def probability(segmentation: Segmentation, name: str) -> Probability:
 def masks(segmentation: Segmentation, *, min_area_share: float = 0.0003) -> Mapping[str, Mask]:
     """One ``bool`` ``(H, W)`` mask per class: where the probability reaches its threshold.
 
-    Specks smaller than ``min_area_share`` of the image region are dropped: they are smaller
-    than any structure that was labelled.
+    Patches smaller than ``min_area_share`` of the image region are dropped, being smaller than
+    any structure that was labelled; so are those whose mean probability stays below the class's
+    ``min_confidence``.
     """
     least = round(min_area_share * segmentation.region.width * segmentation.region.height)
-    return {
-        name: _mask(segmentation, name, threshold, least)
-        for name, threshold in segmentation.thresholds.items()
-    }
+    return {name: _mask(segmentation, name, least) for name in segmentation.thresholds}
 
 
-def _mask(segmentation: Segmentation, name: str, threshold: float, least: int) -> Mask:
+def _mask(segmentation: Segmentation, name: str, least: int) -> Mask:
     whole = np.zeros(segmentation.frame_shape, np.bool_)
-    content = segmentation.probabilities[name]
+    content, threshold = segmentation.probabilities[name], segmentation.thresholds[name]
     if float(content.max()) < threshold:
         return whole
     region = segmentation.region
     inner = to_frame(content, Box(0, 0, region.width, region.height), (region.height, region.width))
-    whole[region.slices] = _without_specks(inner >= threshold, least)
+    mask = inner >= threshold
+    _drop_patches(mask, inner, least, segmentation.min_confidence.get(name, 0.0))
+    whole[region.slices] = mask
     return whole
 
 
-def _without_specks(mask: Mask, least: int) -> Mask:
-    """Erase, in place, each 8-connected patch of fewer than ``least`` pixels, holes counted in.
+def _drop_patches(mask: Mask, probability: Probability, least: int, confidence: float) -> None:
+    """Erase, in place, each 8-connected patch that is too small or too doubtful.
 
     By outlines, which on a few smooth patches is ten times faster than labelling all pixels.
     """
     pixels = mask.view(np.uint8)
     outlines, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    small = [outline for outline in outlines if _pixels_within(outline) < least]
-    cv2.drawContours(pixels, small, -1, 0, cv2.FILLED)
-    return mask
+    dropped = [
+        outline
+        for outline in outlines
+        if _pixels_within(outline) < least
+        or (confidence > 0 and _mean_within(outline, pixels, probability) < confidence)
+    ]
+    cv2.drawContours(pixels, dropped, -1, 0, cv2.FILLED)
 
 
 def _pixels_within(outline: MatLike) -> float:
     # Pick's theorem: the outline runs through pixel centres, so half of them lie outside it.
     return cv2.contourArea(outline) + len(outline) / 2 + 1
+
+
+def _mean_within(outline: MatLike, pixels: MatLike, probability: Probability) -> float:
+    """Mean probability over a patch's pixels."""
+    left, top, width, height = cv2.boundingRect(outline)
+    part = (slice(top, top + height), slice(left, left + width))
+    patch = np.zeros((height, width), np.uint8)
+    cv2.drawContours(patch, [outline], -1, 1, cv2.FILLED, offset=(-left, -top))
+    return float(cv2.mean(probability[part], patch & pixels[part])[0])
