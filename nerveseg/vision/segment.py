@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from cv2.typing import MatLike
 
 from nerveseg.errors import ModelError
@@ -144,7 +145,9 @@ def _pixels_within(outline: MatLike) -> float:
     return cv2.contourArea(outline) + len(outline) / 2 + 1
 
 
-def _mean_within(outline: MatLike, pixels: MatLike, probability: Probability) -> float:
+def _mean_within(
+    outline: MatLike, pixels: npt.NDArray[np.uint8], probability: Probability
+) -> float:
     """Mean probability over a patch's pixels."""
     left, top, width, height = cv2.boundingRect(outline)
     part = (slice(top, top + height), slice(left, left + width))
