@@ -48,6 +48,9 @@ def compare_inference(model: Path, *, int8: Path | None, frames: int) -> list[di
 
 Way = Callable[[Tensor], Tensor]
 
+_ENOUGH_MS = 8_000
+"""A slow way to run a net is measured no longer than this; ``frames`` says how often it ran."""
+
 
 def _ways(
     model: Path, int8: Path | None, plain: Path, threads: int
@@ -70,6 +73,8 @@ def _in_turns(
     block = 10
     for _ in range(max(1, frames // block)):
         for way, run in ways.items():
+            if sum(spent[way]) > _ENOUGH_MS:
+                continue
             run(picture)  # what ran before has cooled this one's caches
             for _ in range(block):
                 start = time.perf_counter()
