@@ -219,7 +219,7 @@ def test_a_run_stores_how_to_repeat_it(
     checkpoint: Path, experiment: config.ExperimentConfig
 ) -> None:
     record = json.loads((checkpoint.parent / "provenance.json").read_text())
-    assert record["samples"] == {"phantom": 8}
+    assert record["samples"] == {"phantom": 8 + 4}  # for training and for validation
     assert set(record["data_sha256"]) == {"phantom"}
     assert load_config(checkpoint) == experiment
 
