@@ -60,20 +60,25 @@ class Speckle(A.ImageOnlyTransform):  # type: ignore[misc] # the library is unty
         return np.asarray(np.clip(noisy, 0, 255), np.uint8)
 
 
-def for_training(input_hw: tuple[int, int], *, seed: int) -> A.Compose:
-    """Geometry, gain, speckle and shadow; pictures and masks end at ``input_hw``."""
+def for_training(input_hw: tuple[int, int], *, seed: int, strength: float = 1.0) -> A.Compose:
+    """Geometry, gain, speckle and shadow; pictures and masks end at ``input_hw``.
+
+    ``strength`` widens the ranges of the geometry and how often tissue is bent.
+    """
+    zoom = (0.8**strength, 1.35**strength)
+    turn, shift = 12 * strength, 0.12 * strength
     return A.Compose(
         [
             A.HorizontalFlip(p=0.5),
             A.Affine(
-                scale={"x": (0.8, 1.35), "y": (0.8, 1.35)},
+                scale={"x": zoom, "y": zoom},
                 keep_ratio=False,
-                translate_percent={"x": (-0.12, 0.12), "y": (-0.1, 0.1)},
-                rotate=(-12, 12),
+                translate_percent={"x": (-shift, shift), "y": (-0.8 * shift, 0.8 * shift)},
+                rotate=(-turn, turn),
                 shear={"x": (-8, 8), "y": (-4, 4)},
                 p=0.9,
             ),
-            A.ElasticTransform(alpha=40, sigma=12, p=0.15),
+            A.ElasticTransform(alpha=40 * strength, sigma=12, p=min(1.0, 0.15 * strength**2)),
             A.Resize(*input_hw, interpolation=cv2.INTER_AREA),
             DepthGain(p=0.5),
             A.RandomGamma(gamma_limit=(60, 165), p=0.6),

@@ -23,7 +23,7 @@ class DataConfig:
     """What is trained on. ``mix`` maps a card to its share of the samples drawn.
 
     ``margin`` is how much larger than the network's input the pictures are kept, so that
-    zooming in shows detail.
+    zooming in shows detail. ``augmentation`` widens (above 1) or narrows the ranges of geometry.
     """
 
     mix: Mapping[str, float]
@@ -31,6 +31,7 @@ class DataConfig:
     margin: float = 1.2
     samples_per_epoch: int = 1600
     workers: int = 1
+    augmentation: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +77,14 @@ class OptimConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentConfig:
-    """A whole experiment."""
+    """A whole experiment; ``start_from`` is a checkpoint of the same network to go on from."""
 
     name: str
     data: DataConfig
     model: ModelConfig = field(default_factory=ModelConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     seed: int = 0
+    start_from: str = ""
 
 
 def read(path: Path) -> ExperimentConfig:

@@ -21,6 +21,7 @@ from nerveseg.phantom import Phantom
 from nerveseg.types import Sample
 from nerveseg.vision.preprocess import ModelSpec
 from train import augment
+from train.checkpoint import load_network
 from train.config import ExperimentConfig
 from train.data import Item, PreparedSet, prepare, sampler
 from train.module import SegmentationModule
@@ -61,6 +62,8 @@ def fit(
         save_last=True,
         enable_version_counter=False,
     )
+    if config.start_from:
+        module.network.load_state_dict(load_network(Path(config.start_from)).state_dict())
     trainer = _trainer(config, out, best, trainer_options or {})
     trainer.fit(
         module,
@@ -143,7 +146,11 @@ def _items(config: ExperimentConfig, root: Path | None) -> tuple[list[Item], lis
 
 def _training_loader(config: ExperimentConfig, items: list[Item]) -> DataLoader[Any]:
     dataset = PreparedSet(
-        items, augment.for_training(config.model.input_hw, seed=config.seed), spec_of(config)
+        items,
+        augment.for_training(
+            config.model.input_hw, seed=config.seed, strength=config.data.augmentation
+        ),
+        spec_of(config),
     )
     draws = sampler(items, dict(config.data.mix), config.data.samples_per_epoch, seed=config.seed)
     return DataLoader(
