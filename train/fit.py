@@ -59,7 +59,6 @@ def fit(
         filename="best",
         monitor="dice",
         mode="max",
-        save_last=True,
         enable_version_counter=False,
     )
     if config.start_from:
@@ -189,6 +188,10 @@ def _trainer(
         logger=TensorBoardLogger(out, name="tensorboard"),
         callbacks=[
             best,
+            # Every epoch, better or not: what a resumed run goes on from.
+            callbacks.ModelCheckpoint(
+                dirpath=out, filename="last", monitor=None, enable_version_counter=False
+            ),
             callbacks.EMAWeightAveraging(
                 decay=optim.ema_decay,
                 use_buffers=True,
