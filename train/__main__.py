@@ -99,7 +99,7 @@ def quantise(
     source: Annotated[Path, typer.Argument(help="Exported fp32 model.")],
     target: Annotated[Path, typer.Argument(help="INT8 file to write.")],
     data: Annotated[Path | None, typer.Option(help="Folder that holds the datasets.")] = None,
-    method: Annotated[str, typer.Option(help="minmax, percentile or entropy.")] = "minmax",
+    method: Annotated[str, typer.Option(help="minmax, percentile or entropy.")] = "percentile",
     frames: Annotated[int, typer.Option(help="Training frames to calibrate on.")] = 96,
     keep_last_stage: Annotated[
         bool, typer.Option(help="Leave the layers after the last skip connection in fp32.")
@@ -119,7 +119,9 @@ def bench(
     model: Annotated[Path, typer.Option(help="Exported fp32 model.")] = Path(
         "weights/nerveseg-joint.onnx"
     ),
-    int8: Annotated[Path | None, typer.Option(help="Its INT8 variant, if there is one.")] = None,
+    int8: Annotated[Path | None, typer.Option(help="Its INT8 variant, if there is one.")] = Path(
+        "weights/nerveseg-joint-int8.onnx"
+    ),
     frames: Annotated[int, typer.Option(help="Frames measured of each.")] = 100,
     out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path("runs/bench.json"),
 ) -> None:

@@ -92,7 +92,7 @@ def quantise_run(
     target: Path,
     *,
     root: Path | None = None,
-    method: str = "minmax",
+    method: str = "percentile",
     frames: int = 96,
     keep_last_stage: bool = True,
 ) -> None:
