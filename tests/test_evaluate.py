@@ -16,6 +16,7 @@ import pytest
 
 from nerveseg.errors import DataError, ModelError, StoreError
 from nerveseg.types import GrayImage, Mask, Sample
+from train import data as reading
 from train import evaluate as harness
 from train.compare import compare, compare_cli
 from train.evaluate import evaluate, evaluate_cli
@@ -317,8 +318,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., in
     card = SimpleNamespace(name="made-up", folder="publisher's", quirks=("Drawn by a test.",))
     parts = {"1": "test", "2": "test", "3": "train", "4": "val"}
     monkeypatch.setattr(harness.cards, "load", {"made-up": card}.__getitem__)
-    monkeypatch.setattr(harness.splits, "load", lambda asked: parts if asked is card else {})
-    monkeypatch.setattr(harness, "samples", read)
+    monkeypatch.setattr(reading.splits, "load", lambda asked: parts if asked is card else {})
+    monkeypatch.setattr(reading, "samples", read)
     monkeypatch.setattr(
         harness, "from_file", lambda path: oracle(dict.fromkeys(range(1, 5), square(5, 5)))
     )
@@ -374,8 +375,8 @@ def test_command_refuses_wrong_options(command: Callable[..., int], options: lis
 @pytest.mark.realdata
 def test_real_samples_of_the_committed_split(data_root: Path) -> None:
     card = harness.cards.load("usgra-seg")
-    parts = harness.splits.load(card)
-    chosen = list(islice(harness.split_samples(card, "test", root=data_root), 4))
+    parts = reading.splits.load(card)
+    chosen = list(islice(reading.split_samples(card, "test", root=data_root), 4))
     assert [parts[each.name] for each in chosen] == ["test"] * 4
     truths = {id(each.image): each.masks for each in chosen}
 

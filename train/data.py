@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import albumentations as A  # noqa: N812 - the library's own convention
 import numpy as np
@@ -11,12 +12,14 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset, WeightedRandomSampler
 
+from nerveseg.data import samples, splits
+from nerveseg.data.cards import Card
 from nerveseg.errors import DataError
 from nerveseg.types import Sample
 from nerveseg.video.crop import find_region
 from nerveseg.vision.preprocess import ModelSpec, fit_image, fit_mask
 
-__all__ = ["Item", "PreparedSet", "prepare", "sampler"]
+__all__ = ["Item", "PreparedSet", "prepare", "sampler", "split_samples"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,9 +56,21 @@ class PreparedSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         return picture[None], masks / 255.0, torch.from_numpy(item.known)
 
 
-def prepare(samples: Iterator[Sample], spec: ModelSpec) -> Iterator[Item]:
+def split_samples(card: Card, split: str, *, root: Path | None = None) -> Iterator[Sample]:
+    """The samples of a card that lie in ``split``; ``all`` takes every one, split or not.
+
+    ``root`` holds the publishers' folders of several sets side by side, as ``$NERVESEG_DATA``
+    does.
+    """
+    sides = {} if split == "all" else splits.load(card)
+    for sample in samples(card, None if root is None else root / card.folder):
+        if split == "all" or sides.get(sample.name) == split:
+            yield sample
+
+
+def prepare(labelled: Iterator[Sample], spec: ModelSpec) -> Iterator[Item]:
     """Crop each sample to its image region and fit it to ``spec.input_hw``."""
-    for sample in samples:
+    for sample in labelled:
         region = find_region(sample.image).slices
         picture = fit_image(sample.image[region], spec)
         masks = np.zeros((*picture.shape, len(spec.classes)), np.uint8)

@@ -20,16 +20,17 @@ from pathlib import Path
 from rich.progress import track
 
 from nerveseg import __version__
-from nerveseg.data import cards, samples, splits
+from nerveseg.data import cards
 from nerveseg.data.cards import Card
 from nerveseg.errors import DataError, ModelError
 from nerveseg.types import Sample
 from nerveseg.video.crop import find_region
+from train.data import split_samples
 from train.predictors import Prediction, Predictor, from_file
 from train.report import Provenance, show, write
 from train.scores import Report, Scored, WorstCase, score, summarise, truth_of
 
-__all__ = ["evaluate", "evaluate_cli", "split_samples"]
+__all__ = ["evaluate", "evaluate_cli"]
 
 
 def evaluate(
@@ -65,18 +66,6 @@ def evaluate(
         rows=tuple(case.row for case in scored),
         worst=album.cases(),
     )
-
-
-def split_samples(card: Card, split: str, *, root: Path | None = None) -> Iterator[Sample]:
-    """The samples of a card that lie in ``split``; ``all`` takes every one, split or not.
-
-    ``root`` holds the publishers' folders of several sets side by side, as ``$NERVESEG_DATA``
-    does.
-    """
-    sides = {} if split == "all" else splits.load(card)
-    for sample in samples(card, None if root is None else root / card.folder):
-        if split == "all" or sides.get(sample.name) == split:
-            yield sample
 
 
 def evaluate_cli(argv: Sequence[str]) -> int:

@@ -22,7 +22,8 @@ from nerveseg.vision.backends import read_spec
 from nerveseg.vision.preprocess import SPEC_KEY, ModelSpec
 from nerveseg.vision.segment import Segmenter, masks
 from train.checkpoint import load_config, load_network
-from train.fit import PHANTOM, spec_of, split_samples
+from train.data import split_samples
+from train.fit import PHANTOM, spec_of
 from train.predictors import from_torch
 from train.thresholds import tuned
 
@@ -152,7 +153,7 @@ def export_run(
     """
     config = load_config(checkpoint)
     real = [name for name in config.data.mix if name != PHANTOM]
-    validation = [s for name in real for s in split_samples(name, "val", root=root)]
+    validation = [s for name in real for s in split_samples(cards.load(name), "val", root=root)]
     spec = dataclasses.replace(
         spec_of(config),
         version=version,

@@ -16,17 +16,17 @@ from lightning.pytorch import callbacks
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from nerveseg.data import cards, samples, splits
+from nerveseg.data import cards
 from nerveseg.phantom import Phantom
 from nerveseg.types import Sample
 from nerveseg.vision.preprocess import ModelSpec
 from train import augment
 from train.checkpoint import load_network
 from train.config import ExperimentConfig
-from train.data import Item, PreparedSet, prepare, sampler
+from train.data import Item, PreparedSet, prepare, sampler, split_samples
 from train.module import SegmentationModule
 
-__all__ = ["PHANTOM", "fit", "phantom_samples", "spec_of", "split_samples"]
+__all__ = ["PHANTOM", "fit", "phantom_samples", "spec_of"]
 
 PHANTOM = "phantom"
 """The card of synthetic frames: rendered, not read."""
@@ -90,18 +90,6 @@ def spec_of(config: ExperimentConfig, *, margin: float = 1.0) -> ModelSpec:
     )
 
 
-def split_samples(name: str, part: str, *, root: Path | None = None) -> Iterator[Sample]:
-    """Samples of one part (``train``, ``val`` or ``test``) of a card's committed split.
-
-    ``root`` is the folder that holds the datasets' own folders.
-    """
-    card = cards.load(name)
-    parts = splits.load(card)
-    for sample in samples(card, None if root is None else root / card.folder):
-        if parts.get(sample.name) == part:
-            yield sample
-
-
 def phantom_samples(frames: int, *, seed: int) -> Iterator[Sample]:
     """``frames`` synthetic samples, every block in turn, a new patient every fourth frame."""
     for start in range(0, frames, 4):
@@ -135,8 +123,8 @@ def _items(config: ExperimentConfig, root: Path | None) -> tuple[list[Item], lis
             frames = config.data.phantom_frames
             training += prepare(phantom_samples(frames, seed=config.seed + 1), kept)
             continue
-        training += prepare(split_samples(card, "train", root=root), kept)
-        validation += prepare(split_samples(card, "val", root=root), spec_of(config))
+        training += prepare(split_samples(cards.load(card), "train", root=root), kept)
+        validation += prepare(split_samples(cards.load(card), "val", root=root), spec_of(config))
     if not validation and PHANTOM in config.data.mix:
         frames = max(4, config.data.phantom_frames // 8)
         validation += prepare(phantom_samples(frames, seed=config.seed + 2), spec_of(config))

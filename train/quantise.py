@@ -22,13 +22,15 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from nerveseg.data import cards
 from nerveseg.errors import DataError
 from nerveseg.types import GrayImage
 from nerveseg.video.crop import find_region
 from nerveseg.vision.backends import read_spec
 from nerveseg.vision.preprocess import ModelSpec, Tensor, to_tensor
+from train.data import split_samples
 from train.export import stamp
-from train.fit import PHANTOM, split_samples
+from train.fit import PHANTOM
 
 __all__ = ["decoder_nodes", "quantise", "quantise_run"]
 
@@ -104,7 +106,7 @@ def quantise_run(
     pictures = [
         sample.image
         for name in real
-        for sample in islice(split_samples(name, "train", root=root), each)
+        for sample in islice(split_samples(cards.load(name), "train", root=root), each)
     ]
     keep = decoder_nodes(source) if keep_last_stage else []
     quantise(source, target, pictures, method=method, keep_float=keep)
