@@ -9,18 +9,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
     "Box",
+    "Crossing",
     "Frame",
     "FrameResult",
     "GrayImage",
+    "Guidance",
     "Label",
     "Mask",
+    "Needle",
+    "NeedleState",
+    "NeedleStatus",
+    "Plane",
+    "Point",
     "Probability",
     "Sample",
     "Segmentation",
@@ -35,6 +42,12 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 
 Probability: TypeAlias = npt.NDArray[np.float32]
 """``float32`` of shape ``(H, W)``, each value in 0..1."""
+
+Point: TypeAlias = tuple[float, float]
+"""``x, y`` in frame pixels, to a fraction of a pixel."""
+
+NeedleStatus: TypeAlias = Literal["seen", "predicted", "lost"]
+"""Of the needle's *tip*: seen on this frame, carried on from frames just before, or unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +125,7 @@ class Segmentation:
     ``probabilities`` maps a class name to ``float32`` ``(h, w)``; it covers ``region`` of the
     frame, outside of which every class is absent. ``thresholds`` turns them into masks, from
     which patches of a lower mean probability than ``min_confidence`` (0 where not named) are
-    dropped.
+    dropped. ``heatmaps`` (of the same shape) mark points rather than areas: ``"needle tip"``.
     Kept small on purpose: `nerveseg.vision.segment` makes masks in frame pixels on demand.
     """
 
@@ -122,6 +135,7 @@ class Segmentation:
     thresholds: Mapping[str, float]
     model_id: str
     min_confidence: Mapping[str, float] = field(default_factory=dict)
+    heatmaps: Mapping[str, Probability] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if set(self.probabilities) != set(self.thresholds):
@@ -131,15 +145,118 @@ class Segmentation:
             raise ValueError(f"{self.region} leaves the frame of shape {self.frame_shape}")
 
 
+@dataclass(frozen=True, slots=True)
+class Needle:
+    """An in-plane needle as one frame shows it, in pixels of that frame.
+
+    ``entry_xy`` is where the shaft's line comes into the image region; ``tip_xy`` its deep end.
+    ``confidence`` is the calibrated chance (0..1) that the tip lies within 2 % of the region's
+    diagonal of ``tip_xy``; ``shaft_confidence`` the chance that the line is a needle's at all: a
+    needle whose tip has left the plane has a low first and a high second. ``shaft_xy`` are the
+    two ends of the part of the shaft that shows an echo, the shallow one first, and
+    ``visible_share`` is how much of the way from entry to tip does so (0..1).
+    """
+
+    entry_xy: Point
+    tip_xy: Point
+    confidence: float
+    shaft_confidence: float
+    shaft_xy: tuple[Point, Point]
+    visible_share: float
+
+    def __post_init__(self) -> None:
+        numbers = [*self.entry_xy, *self.tip_xy, *self.shaft_xy[0], *self.shaft_xy[1]]
+        if not all(math.isfinite(value) for value in numbers):
+            raise ValueError(f"a needle's points must be finite numbers, got {numbers}")
+        for name in ("confidence", "shaft_confidence", "visible_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"a needle's {name} is between 0 and 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class NeedleState:
+    """What is known of the needle at one moment of a clip.
+
+    ``needle`` is ``None`` exactly when the status is ``lost``: no tip is ever invented.
+    ``age_s`` is the time since the tip was last seen, 0 when it is seen now, and ``None`` when it
+    never was in this clip. ``shaft_xy`` are the ends (shallow, deep) of the shaft where it shows
+    on this very frame, which may be so while the tip is predicted or lost.
+    """
+
+    status: NeedleStatus
+    needle: Needle | None = None
+    age_s: float | None = None
+    shaft_xy: tuple[Point, Point] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.status == "lost") != (self.needle is None):
+            raise ValueError(f"a {self.status} needle goes with needle={self.needle}")
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """A fascial plane as a line, in frame pixels.
+
+    ``points_xy`` run from left to right, no two in one column, ``y`` to a fraction of a pixel:
+    the middle of the plane's echo. ``thickness_px`` is its mean thickness across the line,
+    ``confidence`` (0..1) the mean probability along it. ``key`` stays the same from frame to
+    frame of a clip for as long as the plane is followed, so that a name can be given to it.
+    """
+
+    points_xy: tuple[Point, ...]
+    thickness_px: float
+    confidence: float
+    key: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.points_xy) < 2:
+            raise ValueError(f"a plane needs at least 2 points, got {len(self.points_xy)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Where the path ahead first meets a structure: how far from the tip, in pixels."""
+
+    structure: str
+    at_xy: Point
+    distance_px: float
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """What the needle's place means, in pixels of the frame.
+
+    ``path_xy`` runs from the tip straight on to the end of the image region. ``distances_px``
+    maps a class (``nerve``, ``vessel``) to the way from the tip to its nearest outline, 0 inside
+    it; a class that is not in view is left out. ``crossings`` are what the path meets, nearest
+    first. ``insertion_angle_deg`` (0..90) is between the shaft and the picture's top edge, which
+    is the probe's face under a linear probe.
+    """
+
+    path_xy: tuple[Point, Point]
+    distances_px: Mapping[str, float]
+    crossings: tuple[Crossing, ...]
+    insertion_angle_deg: float
+    visible_share: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameResult:
-    """A frame with all that was found on it; ``timings_ms`` is milliseconds per stage."""
+    """A frame with all that was found on it; ``timings_ms`` is milliseconds per stage.
+
+    ``planes`` are ordered by depth. ``guidance`` is there when the needle's tip is (seen or
+    predicted). ``warnings`` are keys of `nerveseg.vision.guidance.WARNINGS`.
+    """
 
     frame: Frame
     segmentation: Segmentation
     masks: Mapping[str, Mask]
     structures: Mapping[str, StructureStats]
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    planes: tuple[Plane, ...] = ()
+    needle_state: NeedleState = field(default_factory=lambda: NeedleState("lost"))
+    guidance: Guidance | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
