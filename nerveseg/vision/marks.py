@@ -7,21 +7,29 @@ because it runs on every frame of a live view.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from nerveseg.types import Box
+from nerveseg import anatomy
+from nerveseg.types import Box, Point
 
 __all__ = [
     "LINES",
+    "WHITE",
     "BgrImage",
     "Color",
     "Outline",
+    "Palette",
+    "chip",
+    "chip_size",
+    "class_color",
     "darken",
+    "disc",
     "hatch",
+    "patch",
     "stroke",
     "text",
     "text_size",
@@ -37,6 +45,12 @@ Color: TypeAlias = tuple[int, int, int]
 Outline: TypeAlias = npt.NDArray[np.float64]
 """``float64`` of shape ``(n, 2)``: ``x, y`` of a line, in pixels; closed ones end open."""
 
+Palette: TypeAlias = Literal["standard", "safe"]
+"""``safe`` has colours that the colour-blind can tell apart."""
+
+WHITE: Color = (235, 235, 235)
+"""Of words that belong to no class."""
+
 LINES: dict[str, tuple[int, ...]] = {
     "solid": (),
     "dashed": (9, 6),
@@ -48,11 +62,23 @@ LINES: dict[str, tuple[int, ...]] = {
 _SHIFT = 4
 """Fractional bits of the coordinates that OpenCV draws."""
 
+_FAR = 1e5
+"""Pixels from the corner beyond which nothing is drawn: OpenCV counts in 32 bits."""
+
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _HATCH_PERIOD = 7
 
 _WINDOW = 5
 """Points over which a traced outline is averaged; odd."""
+
+
+def class_color(name: str, palette: Palette) -> Color:
+    """Colour of a class of `anatomy.toml`; white for one that the syllabus doesn't know."""
+    entry = anatomy.default().classes.get(name)
+    if entry is None:
+        return WHITE
+    red, green, blue = entry.safe_color if palette == "safe" else entry.color
+    return blue, green, red
 
 
 def tint(image: BgrImage, mask: npt.NDArray[np.uint8], color: Color, *, opacity: float) -> None:
@@ -88,21 +114,61 @@ def hatch(
 
 
 def stroke(
-    image: BgrImage, line: Outline, color: Color, *, style: str, width: int, closed: bool = True
+    image: BgrImage,
+    line: Outline,
+    color: Color,
+    *,
+    style: str | tuple[int, ...],
+    width: int,
+    closed: bool = True,
 ) -> None:
-    """Draw a line in a style of `LINES`, with a dark rim that shows on white.
+    """Draw a line in a style of `LINES` (or steps of one's own), with a rim that shows on white.
 
     A closed line loses the stairs of the pixels that it was traced on: its corners are rounded
-    over three widths.
+    over three widths. A solid open line is drawn from its first to its last point as it is.
     """
-    pattern = LINES[style]
-    even = _even(line, step=0.75 * width, multiple=sum(pattern) or 3, closed=closed)
-    points = np.rint(even * (1 << _SHIFT)).astype(np.int32, order="C")
+    pattern = LINES[style] if isinstance(style, str) else style
+    line = np.clip(line, -_FAR, _FAR)
+    if pattern or closed:
+        line = _even(line, step=0.75 * width, multiple=sum(pattern) or 3, closed=closed)
+    points = _fixed(line)
     pieces = _dashes(points, pattern) if pattern else [points[::3].copy() if closed else points]
     whole = closed and not pattern
     # The rim isn't smoothed: thick smoothed lines cost OpenCV ten times as much.
     cv2.polylines(image, pieces, whole, (0, 0, 0), width + 2, cv2.LINE_8, _SHIFT)
     cv2.polylines(image, pieces, whole, color, width, cv2.LINE_AA, _SHIFT)
+
+
+def disc(image: BgrImage, middle: Point, color: Color, *, radius: float, width: int = 0) -> None:
+    """A circle with a dark rim around ``middle`` (``x, y``); filled where ``width`` is 0."""
+    x, y = _fixed(np.array(middle)).tolist()
+    filled = width == 0
+    rim = round((radius + filled) * (1 << _SHIFT))
+    inner, thickness = round(radius * (1 << _SHIFT)), width or cv2.FILLED
+    cv2.circle(
+        image, (x, y), rim, (0, 0, 0), cv2.FILLED if filled else width + 2, cv2.LINE_8, _SHIFT
+    )
+    cv2.circle(image, (x, y), inner, color, thickness, cv2.LINE_AA, _SHIFT)
+
+
+def patch(image: BgrImage, outline: Outline, color: Color) -> None:
+    """A small convex shape, filled, with a dark rim."""
+    points = _fixed(outline)
+    cv2.fillConvexPoly(image, points, color, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(image, [points], True, (0, 0, 0), 1, cv2.LINE_AA, _SHIFT)
+
+
+def chip_size(words: str, *, size: float) -> tuple[int, int]:
+    """Width and height in pixels of ``words`` with the dark ground that `chip` gives them."""
+    width, above, depth = text_size(words, size=size)
+    return width + round(6 * size), above + depth + round(3 * size)
+
+
+def chip(image: BgrImage, words: str, box: Box, color: Color, *, size: float) -> None:
+    """Write ``words`` on the dark ground of ``box``, at its left end."""
+    darken(image, box)
+    _, _, depth = text_size(words, size=size)
+    text(image, words, box.left + round(3 * size), box.bottom - depth, color, size=size)
 
 
 def text_size(words: str, *, size: float) -> tuple[int, int, int]:
@@ -119,7 +185,13 @@ def text(image: BgrImage, words: str, left: int, base: int, color: Color, *, siz
 def darken(image: BgrImage, box: Box) -> None:
     """Make ``box`` a dark ground on which bright text can be read."""
     part = image[box.slices]
-    cv2.convertScaleAbs(part, part, 0.3)
+    cv2.convertScaleAbs(part, part, 0.2)
+
+
+def _fixed(points: Outline) -> npt.NDArray[np.int32]:
+    """Points as OpenCV's fixed-point numbers."""
+    near = np.clip(points, -_FAR, _FAR)
+    return np.rint(near * (1 << _SHIFT)).astype(np.int32, order="C")
 
 
 def _even(line: Outline, *, step: float, multiple: int, closed: bool) -> Outline:

@@ -1,33 +1,45 @@
 """Draw what was found on a frame: outline, light fill, label, legend, and what is uncertain.
 
 A class is never told by colour alone: its line style and its label say it too (both, and the
-colours, come from `anatomy.toml`).
+colours, come from `anatomy.toml`). Needle, planes and warnings are drawn by
+`nerveseg.vision.guides`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from nerveseg import anatomy
-from nerveseg.types import Box, FrameResult, Mask, Probability, Segmentation, StructureStats
-from nerveseg.vision import marks
-from nerveseg.vision.marks import BgrImage, Color, Outline
+from nerveseg.types import (
+    Box,
+    FrameResult,
+    Mask,
+    NeedleStatus,
+    Probability,
+    Segmentation,
+    StructureStats,
+)
+from nerveseg.vision import guides, marks, placing
+from nerveseg.vision.marks import WHITE, BgrImage, Color, Outline, Palette
+from nerveseg.vision.placing import Board
 
 __all__ = ["BgrImage", "OverlayStyle", "draw", "structure_stats"]
 
 NOTE = "Education only"
 _UNCERTAIN = "Uncertain"
 _LABELS_PER_CLASS = 3
-_WHITE = (235, 235, 235)
+_LEGEND_ROOM = 400  # rows of a picture below which the legend keeps to the classes
+_PLANES_OF = "fascia"
+_TIPS: tuple[NeedleStatus, ...] = ("seen", "predicted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +50,24 @@ class OverlayStyle:
     fill, the outlines stay opaque; ``palette`` ``safe`` has colours that the colour-blind can
     tell apart; ``uncertainty`` hatches where the network is torn (see `draw`); ``note`` writes
     that the picture is for education only.
+
+    ``needle`` draws the needle and says when its tip is out of sight; ``guidance`` its path,
+    distances and warnings. With ``planes``, fascia is drawn as numbered lines where a frame has
+    them, in place of its area (``plane_areas``: above it); ``names`` labels them by `Plane.key`.
     """
 
     classes: tuple[str, ...] = ("nerve", "vessel", "fascia")
     opacity: float = 0.25
-    palette: Literal["standard", "safe"] = "standard"
+    palette: Palette = "standard"
     uncertainty: bool = False
     legend: bool = True
     labels: bool = True
     note: bool = False
+    needle: bool = True
+    guidance: bool = True
+    planes: bool = True
+    plane_areas: bool = False
+    names: Mapping[int, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.opacity <= 1.0:
@@ -74,17 +95,21 @@ def draw(result: FrameResult, style: OverlayStyle) -> BgrImage:
     ``t/2`` and ``(1+t)/2``: the true edge may run anywhere in it.
     """
     image = np.asarray(cv2.cvtColor(result.frame.pixels, cv2.COLOR_GRAY2BGR), np.uint8)
-    size = _size(result.frame.pixels.shape)
+    board = Board(image, _size(image.shape))
     looks = tuple(_look(name, style) for name in style.classes if name in result.masks)
-    for look in looks:
-        _fill(image, result, look, style, size)
-    outlines = {look.name: _outlines(result.structures[look.name]) for look in looks}
-    for look in looks:
-        for outline in outlines[look.name]:
-            marks.stroke(image, outline, look.color, style=look.line, width=_line_width(size))
-    taken = _draw_legend(image, looks, style, result.segmentation.region, size)
+    planes = result.planes if style.planes and _PLANES_OF in style.classes else ()
+    lines_only = bool(planes) and not style.plane_areas
+    areas = [look for look in looks if not (lines_only and look.name == _PLANES_OF)]
+    outlines = _draw_areas(image, areas, result, style, board.size)
+    plane_look = _look(_PLANES_OF, style) if planes else None
+    if plane_look is not None:
+        guides.draw_planes(board, planes, plane_look.color, line=plane_look.line)
+    _draw_guides(board, result, style)
+    _draw_legend(board, looks, result, style)
+    if plane_look is not None:
+        guides.number_planes(board, planes, plane_look.color, names=style.names)
     if style.labels:
-        _draw_labels(image, looks, outlines, result.masks, taken, size)
+        _draw_labels(board, areas, outlines, result.masks)
     return image
 
 
@@ -118,13 +143,10 @@ def _points(contour: npt.NDArray[Any]) -> tuple[tuple[int, int], ...]:
 
 
 def _look(name: str, style: OverlayStyle) -> _Look:
-    known = anatomy.default().classes
+    entry = anatomy.default().classes.get(name)
+    label, line = (entry.label, entry.line) if entry else (name.capitalize(), "solid")
     rising = style.classes.index(name) % 2 == 0
-    if name not in known:  # a model may know a class that the syllabus doesn't
-        return _Look(name, name.capitalize(), _WHITE, "solid", rising)
-    entry = known[name]
-    red, green, blue = entry.safe_color if style.palette == "safe" else entry.color
-    return _Look(name, entry.label, (blue, green, red), entry.line, rising)
+    return _Look(name, label, marks.class_color(name, style.palette), line, rising)
 
 
 def _size(shape: tuple[int, ...]) -> float:
@@ -134,6 +156,33 @@ def _size(shape: tuple[int, ...]) -> float:
 
 def _line_width(size: float) -> int:
     return max(2, round(1.6 * size))
+
+
+def _draw_areas(
+    image: BgrImage,
+    looks: Sequence[_Look],
+    result: FrameResult,
+    style: OverlayStyle,
+    size: float,
+) -> dict[str, list[Outline]]:
+    """Fills, then outlines above all of them; the outlines, by class."""
+    for look in looks:
+        _fill(image, result, look, style, size)
+    outlines = {look.name: _outlines(result.structures[look.name]) for look in looks}
+    for look in looks:
+        for outline in outlines[look.name]:
+            marks.stroke(image, outline, look.color, style=look.line, width=_line_width(size))
+    return outlines
+
+
+def _draw_guides(board: Board, result: FrameResult, style: OverlayStyle) -> None:
+    region = result.segmentation.region
+    if style.needle or style.guidance:
+        guides.draw_warnings(board, result, region, needle=style.needle, guidance=style.guidance)
+    if style.needle:
+        guides.draw_needle(board, result.needle_state, palette=style.palette)
+    if style.guidance:
+        guides.draw_guidance(board, result, palette=style.palette)
 
 
 def _fill(
@@ -176,136 +225,82 @@ def _area(outline: Outline) -> float:
 
 
 def _draw_legend(
-    image: BgrImage, looks: tuple[_Look, ...], style: OverlayStyle, region: Box, size: float
-) -> list[Box]:
-    """Draw the legend and the note; return the box they take, to keep labels off it."""
-    panel = _legend(looks if style.legend else (), style.uncertainty, style.note, size)
+    board: Board, looks: tuple[_Look, ...], result: FrameResult, style: OverlayStyle
+) -> None:
+    """Draw the legend and the note where they hide least."""
+    state = result.needle_state
+    roomy = board.image.shape[0] >= _LEGEND_ROOM
+    tips = roomy and style.needle and (state.needle is not None or state.age_s is not None)
+    rows = (looks, tips, style.uncertainty) if style.legend else ((), False, False)
+    panel = _legend(*rows, note=style.note, palette=style.palette, size=board.size)
     if panel is None:
-        return []
-    box = _corner(image.shape, region, panel.shape[1], panel.shape[0], margin=round(6 * size))
+        return
+    height, width = panel.shape[:2]
+    box = placing.corner(board, result.segmentation.region, width, height)
     if box is None:
-        return []
-    marks.darken(image, box)
-    part = image[box.slices]
+        return
+    marks.darken(board.image, box)
+    part = board.image[box.slices]
     cv2.add(part, panel, part)
-    return [box]
+    board.taken.append(box)
 
 
 @lru_cache(maxsize=8)
 def _legend(
-    looks: tuple[_Look, ...], uncertainty: bool, note: bool, size: float
+    looks: tuple[_Look, ...],
+    tips: bool,
+    uncertainty: bool,
+    *,
+    note: bool,
+    palette: Palette,
+    size: float,
 ) -> BgrImage | None:
-    """The legend on black, ``uint8`` ``(h, w, 3)``: the same on every frame of a clip."""
-    names = [look.label for look in looks] + ([_UNCERTAIN] if looks and uncertainty else [])
-    rows = names + ([NOTE] if note else [])
+    """The legend on black, ``uint8`` ``(h, w, 3)``: the same on most frames of a clip."""
+    swatches: dict[str, _Look | NeedleStatus | None] = {look.label: look for look in looks}
+    swatches |= {f"Tip {status}": status for status in _TIPS if tips}
+    if looks and uncertainty:
+        swatches[_UNCERTAIN] = None
+    rows = [*swatches, *([NOTE] if note else [])]
     if not rows:
         return None
-    pad, swatch = round(6 * size), round(38 * size) if names else 0
+    pad, side = round(6 * size), round(38 * size) if swatches else 0
     widths, heights, depths = zip(*(marks.text_size(row, size=size) for row in rows), strict=True)
     above, step = max(heights), max(heights) + max(depths) + round(3 * size)
-    width = max(widths) + 2 * pad + (swatch + pad if names else 0)
-    panel = np.zeros((step * len(rows) + pad, width, 3), np.uint8)
+    width = max(widths) + 2 * pad + (side + pad if swatches else 0)
+    panel = Board(np.zeros((step * len(rows) + pad, width, 3), np.uint8), size)
     for row, words in enumerate(rows):
         base, left = pad // 2 + row * step + above + 1, pad
-        if row < len(names):
-            look = looks[row] if row < len(looks) else None
-            _swatch(panel, look, Box(left, base - above, left + swatch, base + 1), size)
-            left += swatch + pad
-        marks.text(panel, words, left, base, _WHITE, size=size)
-    return panel
+        if words in swatches:
+            _swatch(panel, swatches[words], Box(left, base - above, left + side, base + 1), palette)
+            left += side + pad
+        marks.text(panel.image, words, left, base, WHITE, size=size)
+    return panel.image
 
 
-def _swatch(panel: BgrImage, look: _Look | None, box: Box, size: float) -> None:
-    """A stretch of the class's line, or of hatching where there is no class."""
-    if look is None:
+def _swatch(panel: Board, what: _Look | NeedleStatus | None, box: Box, palette: Palette) -> None:
+    """A stretch of a class's line, a needle's tip, or hatching where it is neither."""
+    if isinstance(what, str):
+        guides.swatch(panel, box, what, palette=palette)
+        return
+    if what is None:
         area = np.full((box.height, box.width), 255, np.uint8)
-        marks.hatch(panel[box.slices], area, _WHITE, rising=True, size=size)
+        marks.hatch(panel.image[box.slices], area, WHITE, rising=True, size=panel.size)
         return
     middle = (box.top + box.bottom) / 2
     line = np.array([[box.left, middle], [box.right, middle]], np.float64)
-    width = _line_width(size)
-    marks.stroke(panel, line, look.color, style=look.line, width=width, closed=False)
-
-
-def _corner(
-    shape: tuple[int, ...], region: Box, width: int, height: int, *, margin: int
-) -> Box | None:
-    """The corner of the picture that hides least of the image region; ``None`` if too big."""
-    rows, columns = shape[:2]
-    if width + 2 * margin > columns * 0.6 or height + 2 * margin > rows * 0.6:
-        return None
-    right, bottom = columns - margin - width, rows - margin - height
-    corners = [(margin, bottom), (right, bottom), (margin, margin), (right, margin)]
-    boxes = [Box(x, y, x + width, y + height) for x, y in corners]
-    return min(boxes, key=lambda box: _shared(box, region))
+    width = _line_width(panel.size)
+    marks.stroke(panel.image, line, what.color, style=what.line, width=width, closed=False)
 
 
 def _draw_labels(
-    image: BgrImage,
+    board: Board,
     looks: Sequence[_Look],
     outlines: Mapping[str, Sequence[Outline]],
     masks: Mapping[str, Mask],
-    taken: list[Box],
-    size: float,
 ) -> None:
     shown = [masks[look.name].view(np.uint8) for look in looks]
     for look in looks:
         for outline in outlines[look.name][:_LABELS_PER_CLASS]:
-            box = _place(look.label, outline, image.shape, shown, taken, size)
-            if box is None:
-                continue
-            marks.darken(image, box)
-            _, _, depth = marks.text_size(look.label, size=size)
-            left, base = box.left + round(3 * size), box.bottom - depth
-            marks.text(image, look.label, left, base, look.color, size=size)
-            taken.append(box)
-
-
-def _place(
-    words: str,
-    outline: Outline,
-    shape: tuple[int, ...],
-    masks: Sequence[npt.NDArray[np.uint8]],
-    taken: Sequence[Box],
-    size: float,
-) -> Box | None:
-    """Where a label hides least: above, below, right or left of its outline, or nowhere."""
-    width, above, depth = marks.text_size(words, size=size)
-    width, height, gap = width + round(6 * size), above + depth + round(3 * size), round(5 * size)
-    (x0, y0), (x1, y1) = outline.min(axis=0).tolist(), outline.max(axis=0).tolist()
-    middle_x, middle_y = (x0 + x1 - width) / 2, (y0 + y1 - height) / 2
-    # A long slanted band's box reaches far from it: keep to the part that the label spans.
-    near = outline[np.abs(outline[:, 0] - (x0 + x1) / 2) <= width / 2, 1]
-    if near.size:
-        y0, y1 = float(near.min()), float(near.max())
-    spots = [
-        (middle_x, y0 - gap - height),
-        (middle_x, y1 + gap),
-        (x1 + gap, middle_y),
-        (x0 - gap - width, middle_y),
-    ]
-    boxes = [_inside(x, y, width, height, shape) for x, y in spots]
-    free = [b for b in boxes if b is not None and not any(_shared(b, t) for t in taken)]
-    return min(free, key=lambda box: _hidden(box, masks), default=None)
-
-
-def _inside(x: float, y: float, width: int, height: int, shape: tuple[int, ...]) -> Box | None:
-    """The box at ``x, y`` moved into the picture; ``None`` where the picture is too small."""
-    rows, columns = shape[:2]
-    if width > columns * 0.6 or height > rows * 0.4:
-        return None
-    left = round(min(max(x, 0), columns - width))
-    top = round(min(max(y, 0), rows - height))
-    return Box(left, top, left + width, top + height)
-
-
-def _hidden(box: Box, masks: Sequence[npt.NDArray[np.uint8]]) -> int:
-    """Pixels of structures below the box."""
-    return sum(cv2.countNonZero(mask[box.slices]) for mask in masks)
-
-
-def _shared(one: Box, other: Box) -> int:
-    """Area in pixels that two boxes share."""
-    width = min(one.right, other.right) - max(one.left, other.left)
-    height = min(one.bottom, other.bottom) - max(one.top, other.top)
-    return max(0, width) * max(0, height)
+            box = placing.beside(board, look.label, outline, shown)
+            if box is not None:
+                board.write(look.label, box, look.color)
