@@ -12,7 +12,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AcousticShadow", "DepthGain", "Speckle", "for_training", "for_validation"]
+__all__ = [
+    "AcousticShadow",
+    "DepthGain",
+    "Speckle",
+    "for_training",
+    "for_validation",
+    "geometry",
+    "looks",
+]
 
 Image = npt.NDArray[np.uint8]
 
@@ -65,32 +73,46 @@ def for_training(input_hw: tuple[int, int], *, seed: int, strength: float = 1.0)
 
     ``strength`` widens the ranges of the geometry and how often tissue is bent.
     """
+    return A.Compose([*_moves(input_hw, strength), *_appearances()], seed=seed)
+
+
+def geometry(input_hw: tuple[int, int], *, strength: float = 1.0) -> A.Compose:
+    """The moves of `for_training` alone."""
+    return A.Compose(_moves(input_hw, strength))
+
+
+def looks() -> A.Compose:
+    """The gain, speckle and shadow of `for_training` alone."""
+    return A.Compose(_appearances())
+
+
+def _moves(input_hw: tuple[int, int], strength: float) -> list[A.BasicTransform]:
     zoom = (0.8**strength, 1.35**strength)
     turn, shift = 12 * strength, 0.12 * strength
-    return A.Compose(
-        [
-            A.HorizontalFlip(p=0.5),
-            A.Affine(
-                scale={"x": zoom, "y": zoom},
-                keep_ratio=False,
-                translate_percent={"x": (-shift, shift), "y": (-0.8 * shift, 0.8 * shift)},
-                rotate=(-turn, turn),
-                shear={"x": (-8, 8), "y": (-4, 4)},
-                p=0.9,
-            ),
-            A.ElasticTransform(alpha=40 * strength, sigma=12, p=min(1.0, 0.15 * strength**2)),
-            A.Resize(*input_hw, interpolation=cv2.INTER_AREA),
-            DepthGain(p=0.5),
-            A.RandomGamma(gamma_limit=(60, 165), p=0.6),
-            A.RandomBrightnessContrast(brightness_limit=0.12, contrast_limit=0.3, p=0.5),
-            Speckle(p=0.4),
-            AcousticShadow(p=0.2),
-            A.OneOf(
-                [A.GaussianBlur(blur_limit=(3, 5)), A.Sharpen(), A.Downscale((0.5, 0.9))], p=0.25
-            ),
-        ],
-        seed=seed,
-    )
+    return [
+        A.HorizontalFlip(p=0.5),
+        A.Affine(
+            scale={"x": zoom, "y": zoom},
+            keep_ratio=False,
+            translate_percent={"x": (-shift, shift), "y": (-0.8 * shift, 0.8 * shift)},
+            rotate=(-turn, turn),
+            shear={"x": (-8, 8), "y": (-4, 4)},
+            p=0.9,
+        ),
+        A.ElasticTransform(alpha=40 * strength, sigma=12, p=min(1.0, 0.15 * strength**2)),
+        A.Resize(*input_hw, interpolation=cv2.INTER_AREA),
+    ]
+
+
+def _appearances() -> list[A.BasicTransform]:
+    return [
+        DepthGain(p=0.5),
+        A.RandomGamma(gamma_limit=(60, 165), p=0.6),
+        A.RandomBrightnessContrast(brightness_limit=0.12, contrast_limit=0.3, p=0.5),
+        Speckle(p=0.4),
+        AcousticShadow(p=0.2),
+        A.OneOf([A.GaussianBlur(blur_limit=(3, 5)), A.Sharpen(), A.Downscale((0.5, 0.9))], p=0.25),
+    ]
 
 
 def for_validation(input_hw: tuple[int, int]) -> A.Compose:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nerveseg.errors import DataError
+from nerveseg.vision.preprocess import NEEDLE_TIP
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -40,6 +41,9 @@ class ModelConfig:
 
     ``half`` leaves the last decoder stage out: the network answers at half its input's
     resolution, and bilinear interpolation of the probabilities does the rest.
+    ``needle_channels`` are the widths of a decoder of its own for the needle, which reads the
+    same encoder and answers for the class ``needle`` and the heat map of its tip: only it is
+    then trained, and all else stays as ``start_from`` has it. Empty: no needle.
     """
 
     classes: tuple[str, ...] = ("nerve", "vessel", "fascia")
@@ -48,10 +52,16 @@ class ModelConfig:
     pretrained: bool = True
     decoder_channels: tuple[int, ...] = (128, 64, 32, 16)
     half: bool = True
+    needle_channels: tuple[int, ...] = ()
     input_hw: tuple[int, int] = (256, 256)
     fit: str = "stretch"
     mean: float = 0.2
     std: float = 0.2
+
+    @property
+    def heatmaps(self) -> tuple[str, ...]:
+        """What the network's channels after those of ``classes`` mark."""
+        return (NEEDLE_TIP,) if self.needle_channels else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +87,11 @@ class OptimConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentConfig:
-    """A whole experiment; ``start_from`` is a checkpoint of the same network to go on from."""
+    """A whole experiment.
+
+    ``start_from`` is a checkpoint, or an exported fp32 ONNX file, of a network to go on from:
+    the same, or the same without its needle.
+    """
 
     name: str
     data: DataConfig

@@ -21,16 +21,19 @@ from nerveseg.phantom import Phantom
 from nerveseg.types import Sample
 from nerveseg.vision.preprocess import ModelSpec
 from train import augment
-from train.checkpoint import load_network
+from train.checkpoint import start_from
 from train.config import ExperimentConfig
 from train.data import Item, PreparedSet, prepare, sampler, split_samples
 from train.module import SegmentationModule
+from train.needles.dataset import GEL, Grounds, NumberedDraws, SceneSet
+from train.needles.module import NeedleModule
 
 __all__ = ["PHANTOM", "fit", "phantom_samples", "spec_of"]
 
 PHANTOM = "phantom"
 """The card of synthetic frames: rendered, not read."""
 
+_VALIDATION_SCENES = 400
 _BLOCKS = ("axillary", "femoral", "interscalene", "popliteal-sciatic")
 
 
@@ -52,8 +55,7 @@ def fit(
     out.mkdir(parents=True, exist_ok=True)
     train_items, val_items = _items(config, root)
     _store_provenance(config, out, train_items + val_items)
-    val_cards = tuple(sorted({item.card for item in val_items}))
-    module = SegmentationModule(config, val_cards)
+    module, training, validation = _task(config, train_items, val_items)
     best = callbacks.ModelCheckpoint(
         dirpath=out,
         filename="best",
@@ -62,12 +64,12 @@ def fit(
         enable_version_counter=False,
     )
     if config.start_from:
-        module.network.load_state_dict(load_network(Path(config.start_from)).state_dict())
+        start_from(module.network, Path(config.start_from))
     trainer = _trainer(config, out, best, trainer_options or {})
     trainer.fit(
         module,
-        _training_loader(config, train_items),
-        [_validation_loader(config, val_items, card) for card in val_cards],
+        training,
+        validation,
         ckpt_path=out / "last.ckpt" if resume else None,
         weights_only=False,
     )
@@ -85,6 +87,7 @@ def spec_of(config: ExperimentConfig, *, margin: float = 1.0) -> ModelSpec:
         input_hw=(rows, columns),
         mean=model.mean,
         std=model.std,
+        heatmaps=model.heatmaps,
         fit=model.fit,
         thresholds=dict.fromkeys(model.classes, 0.5),
     )
@@ -119,6 +122,8 @@ def _items(config: ExperimentConfig, root: Path | None) -> tuple[list[Item], lis
     training: list[Item] = []
     validation: list[Item] = []
     for card in config.data.mix:
+        if card == GEL:
+            continue
         if card == PHANTOM:
             frames = config.data.phantom_frames
             training += prepare(phantom_samples(frames, seed=config.seed + 1), kept)
@@ -129,6 +134,45 @@ def _items(config: ExperimentConfig, root: Path | None) -> tuple[list[Item], lis
         frames = max(4, config.data.phantom_frames // 8)
         validation += prepare(phantom_samples(frames, seed=config.seed + 2), spec_of(config))
     return training, validation
+
+
+def _task(
+    config: ExperimentConfig, training: list[Item], validation: list[Item]
+) -> tuple[SegmentationModule, DataLoader[Any], list[DataLoader[Any]]]:
+    """What is learnt from what: the classes' areas, or the needle on scenes made of the items."""
+    if config.model.needle_channels:
+        return (
+            NeedleModule(config),
+            _scene_loader(config, training, seed=config.seed),
+            [_scene_loader(config, validation, seed=config.seed + 1, scenes=_VALIDATION_SCENES)],
+        )
+    val_cards = tuple(sorted({item.card for item in validation}))
+    return (
+        SegmentationModule(config, val_cards),
+        _training_loader(config, training),
+        [_validation_loader(config, validation, card) for card in val_cards],
+    )
+
+
+def _scene_loader(
+    config: ExperimentConfig, items: list[Item], *, seed: int, scenes: int = 0
+) -> DataLoader[Any]:
+    """Needle scenes on ``items``: always new ones, or the same ``scenes`` of them each time."""
+    by_card: dict[str, list[Item]] = {}
+    for item in items:
+        by_card.setdefault(item.card, []).append(item)
+    there = {c: share for c, share in config.data.mix.items() if c == GEL or c in by_card}
+    dataset = SceneSet(
+        Grounds(by_card, there), spec_of(config), seed=seed, strength=config.data.augmentation
+    )
+    return DataLoader(
+        dataset,
+        batch_size=config.optim.batch_size,
+        sampler=range(scenes) if scenes else NumberedDraws(config.data.samples_per_epoch),
+        drop_last=not scenes,
+        num_workers=config.data.workers,
+        persistent_workers=config.data.workers > 0,
+    )
 
 
 def _training_loader(config: ExperimentConfig, items: list[Item]) -> DataLoader[Any]:

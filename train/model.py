@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import cast
+from typing import Any, Self, cast
 
 import segmentation_models_pytorch as smp
 import torch
 from segmentation_models_pytorch.base import SegmentationHead
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
 from nerveseg.errors import ModelError
+from nerveseg.vision.preprocess import NEEDLE
 from train.config import ModelConfig
 
-__all__ = ["PlainUNet", "build"]
+__all__ = ["NeedleUnet", "PlainUNet", "build"]
 
 
 def build(config: ModelConfig) -> nn.Module:
@@ -26,7 +29,74 @@ def build(config: ModelConfig) -> nn.Module:
         return PlainUNet(len(config.classes))
     if config.architecture != "unet":
         raise ModelError(f"architecture {config.architecture!r} is not one of unet, plain")
+    if config.needle_channels:
+        return _depthwise_in_float(NeedleUnet(config))
     return _depthwise_in_float(_unet(config))
+
+
+class NeedleUnet(nn.Module):
+    """A U-Net, and beside its decoder a second one for the needle on the same encoder.
+
+    Answers the classes of ``base``, then the needle's shaft and its tip's heat map. ``base`` is
+    never trained here, nor are its running statistics moved: what it had learnt stays exactly as
+    it was. A needle's edges are finer than what the encoder keeps, so the second decoder also gets
+    two small convolutions of the picture itself.
+    """
+
+    base: Any  # smp's models are untyped
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        if not config.half or config.classes[-1] != NEEDLE:
+            raise ModelError(
+                f"a needle's decoder needs half = true and {NEEDLE!r} as the last class, "
+                f"got half = {config.half} and {list(config.classes)}"
+            )
+        self.base = _unet(
+            dataclasses.replace(config, classes=config.classes[:-1], needle_channels=())
+        )
+        self.base.requires_grad_(False)
+        channels = list(self.base.encoder.out_channels)
+        width = config.needle_channels[-1]
+        self.detail = nn.Sequential(
+            nn.Conv2d(1, width, kernel_size=3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+        )
+        channels[1] += width
+        self.decoder = UnetDecoder(
+            channels, (*config.needle_channels, width), n_blocks=len(config.needle_channels) + 1
+        )
+        self.decoder.blocks = self.decoder.blocks[:-1]
+        self.head = SegmentationHead(width, 1 + len(config.heatmaps), kernel_size=3)
+        # Lightning keeps each module in the mode in which it finds it.
+        self.base.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for the needle's part alone."""
+        super().train(mode)
+        self.base.eval()
+        return self
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits ``(N, classes + 1, h/2, w/2)`` of pictures ``(N, 1, h, w)``."""
+        features = self.base.encoder(x)
+        known = self.base.segmentation_head(self.base.decoder(features))
+        return torch.cat([known, self._needle(x, features)], dim=1)
+
+    def needle(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits ``(N, 2, h/2, w/2)`` of shaft and tip alone, for training."""
+        with torch.no_grad():
+            features = self.base.encoder(x)
+        return self._needle(x, features)
+
+    def _needle(self, x: torch.Tensor, features: list[torch.Tensor]) -> torch.Tensor:
+        fine = torch.cat([features[1], self.detail(x)], dim=1)
+        found = self.decoder([features[0], fine, *features[2:]])
+        return cast("torch.Tensor", self.head(found))
 
 
 def _unet(config: ModelConfig) -> nn.Module:

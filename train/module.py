@@ -71,9 +71,10 @@ class SegmentationModule(L.LightningModule):
         optim = self.config.optim
         encoder = getattr(self.network, "encoder", None)
         inside = {id(p) for p in encoder.parameters()} if encoder is not None else set()
+        learnt = [p for p in self.parameters() if p.requires_grad]
         groups = [
-            {"params": [p for p in self.parameters() if id(p) in inside], "lr": optim.encoder_lr},
-            {"params": [p for p in self.parameters() if id(p) not in inside], "lr": optim.lr},
+            {"params": [p for p in learnt if id(p) in inside], "lr": optim.encoder_lr},
+            {"params": [p for p in learnt if id(p) not in inside], "lr": optim.lr},
         ]
         optimizer = torch.optim.AdamW(
             [g for g in groups if g["params"]], weight_decay=optim.weight_decay

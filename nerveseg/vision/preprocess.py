@@ -20,6 +20,8 @@ from nerveseg.errors import ModelError
 from nerveseg.types import Box, GrayImage, Mask, Probability
 
 __all__ = [
+    "NEEDLE",
+    "NEEDLE_TIP",
     "SPEC_KEY",
     "ModelSpec",
     "Tensor",
@@ -32,6 +34,12 @@ __all__ = [
 
 SPEC_KEY = "nerveseg.spec"
 """Key of the JSON spec among an ONNX file's metadata."""
+
+NEEDLE = "needle"
+"""The class of a needle's shaft."""
+
+NEEDLE_TIP = "needle tip"
+"""The heat map that marks a needle's tip."""
 
 Tensor: TypeAlias = npt.NDArray[np.float32]
 """``float32`` of shape ``(1, 1, h, w)``: one grey picture for the network."""
@@ -47,7 +55,8 @@ class ModelSpec:
     ``fit`` is how the image region meets the input: ``stretch`` (each axis on its own, no
     padding) or ``letterbox`` (aspect kept, centred on black). ``thresholds`` is one probability
     per class; a patch above it whose mean probability is below the class's ``min_confidence`` is
-    not shown as found. ``trained_on`` names dataset cards; ``licences`` maps each to its licence;
+    not shown as found. The network's channels are the ``classes``, then the ``heatmaps``, which
+    mark points. ``trained_on`` names dataset cards; ``licences`` maps each to its licence;
     ``metrics`` holds measured figures, each saying on what.
     """
 
@@ -60,6 +69,7 @@ class ModelSpec:
     fit: str
     thresholds: Mapping[str, float]
     min_confidence: Mapping[str, float] = field(default_factory=dict)
+    heatmaps: tuple[str, ...] = ()
     trained_on: tuple[str, ...] = ()
     licences: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -73,6 +83,9 @@ class ModelSpec:
         rows, columns = self.input_hw
         checks = {
             "no classes": bool(self.classes),
+            f"heatmaps {self.heatmaps} must not name classes": not (
+                set(self.heatmaps) & set(self.classes)
+            ),
             f"fit {self.fit!r} is not one of {_FITS}": self.fit in _FITS,
             f"input size {self.input_hw} must be multiples of 32 from 32 to 2048": all(
                 32 <= side <= 2048 and side % 32 == 0 for side in (rows, columns)
@@ -106,7 +119,7 @@ class ModelSpec:
             values = {key: value for key, value in raw.items() if key in known}
             rows, columns = values["input_hw"]
             values["input_hw"] = (int(rows), int(columns))
-            for key in ("classes", "trained_on"):
+            for key in ("classes", "heatmaps", "trained_on"):
                 values[key] = tuple(str(item) for item in values.get(key, ()))
             for key in ("thresholds", "min_confidence"):
                 values[key] = {k: float(v) for k, v in values.get(key, {}).items()}

@@ -74,24 +74,28 @@ class Segmenter:
         self, answer: Tensor, region: Box, frame_shape: tuple[int, int]
     ) -> Segmentation:
         """Give the network's answer its names and its place on the frame."""
+        names = (*self.spec.classes, *self.spec.heatmaps)
+        maps = {
+            name: content_of(answer[0, channel], region, self.spec)
+            for channel, name in enumerate(names)
+        }
         return Segmentation(
-            probabilities={
-                name: content_of(answer[0, channel], region, self.spec)
-                for channel, name in enumerate(self.spec.classes)
-            },
+            probabilities={name: maps[name] for name in self.spec.classes},
             region=region,
             frame_shape=frame_shape,
             thresholds=dict(self.spec.thresholds),
             model_id=self.spec.model_id,
             min_confidence=dict(self.spec.min_confidence),
+            heatmaps={name: maps[name] for name in self.spec.heatmaps},
         )
 
     def _check_output(self, path: Path) -> None:
         shape = self.infer(np.zeros((1, 1, *self.spec.input_hw), np.float32)).shape
-        if len(shape) != 4 or shape[:2] != (1, len(self.spec.classes)):
+        channels = len(self.spec.classes) + len(self.spec.heatmaps)
+        if len(shape) != 4 or shape[:2] != (1, channels):
             raise ModelError(
                 f"{path} answers with shape {shape}, its spec promises "
-                f"(1, {len(self.spec.classes)}, h, w); export the model again"
+                f"(1, {channels}, h, w); export the model again"
             )
 
 
