@@ -34,6 +34,7 @@ from nerveseg.types import (
     Point,
 )
 from nerveseg.vision import marks, placing
+from nerveseg.vision.guidance import WARNINGS
 from nerveseg.vision.marks import WHITE, Color, Outline, Palette
 from nerveseg.vision.placing import Board
 
@@ -47,9 +48,10 @@ __all__ = [
     "swatch",
 ]
 
-_RING, _DOT, _LOZENGE = 8.0, 2.0, 5.0
+_RING, _DOT, _LOZENGE = 8.0, 2.5, 5.0
 _FINE_DOTS = (1, 9)
 _AMBER: Color = (112, 207, 255)
+_RED: Color = (110, 120, 255)
 _OBSTACLES = ("nerve", "vessel")
 _LOST, _NOT_SEEN = "tip lost", "tip not seen"
 
@@ -82,7 +84,8 @@ def draw_guidance(board: Board, result: FrameResult, *, palette: Palette) -> Non
     if guidance is None or needle is None:
         return
     _path(board, guidance, marks.class_color("needle", palette))
-    for crossing in guidance.crossings:
+    clear = [c for c in guidance.crossings if c.distance_px > _RING * board.size]
+    for crossing in clear:  # nearer ones would hide the tip
         shape = _lozenge(crossing.at_xy, _LOZENGE * board.size)
         marks.patch(board.image, shape, marks.class_color(crossing.structure, palette))
     words = [
@@ -285,15 +288,26 @@ def _write_strip(board: Board, rows: Sequence[str], box: Box, size: float) -> No
 
 
 def _symbol(board: Board, words: str, middle: Point, size: float) -> None:
-    """A question in a ring for a tip out of sight, an exclamation in a triangle for the rest."""
+    """The form that goes with a warning: a question in a ring, or an exclamation in a shape."""
     x, y = middle
-    if words in (_LOST, _NOT_SEEN):
+    notice = WARNINGS.get(words.partition(",")[0])
+    form = "question" if words == _NOT_SEEN else notice.symbol if notice else "triangle"
+    if form == "question":
         marks.disc(board.image, middle, _AMBER, radius=6 * size)
-        mark = "?"
+    elif form == "octagon":
+        marks.patch(board.image, _polygon(middle, 8 * size, corners=8), _RED)
     else:
-        corners = np.array([[0, -7.5], [8, 6.5], [-8, 6.5]]) * size + middle
-        marks.patch(board.image, corners, _AMBER)
-        mark, y = "!", y + size
+        y += size
+        marks.patch(board.image, _polygon((x, y + size), 9 * size, corners=3), _AMBER)
+    mark = "?" if form == "question" else "!"
     width, above, _ = marks.text_size(mark, size=0.9 * size)
     left, base = round(x - width / 2), round(y + above / 2)
     marks.text(board.image, mark, left, base, (0, 0, 0), size=0.9 * size)
+
+
+def _polygon(middle: Point, reach: float, *, corners: int) -> Outline:
+    """Even-sided, with a corner up, or an edge where the number is a multiple of four."""
+    start = np.pi / corners if corners % 4 == 0 else 0.0
+    angle = start - np.pi / 2 + np.arange(corners) * (2 * np.pi / corners)
+    around: Outline = np.stack([np.cos(angle), np.sin(angle)], axis=1) * reach + np.array(middle)
+    return around
