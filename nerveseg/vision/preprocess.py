@@ -56,8 +56,9 @@ class ModelSpec:
     padding) or ``letterbox`` (aspect kept, centred on black). ``thresholds`` is one probability
     per class; a patch above it whose mean probability is below the class's ``min_confidence`` is
     not shown as found. The network's channels are the ``classes``, then the ``heatmaps``, which
-    mark points. ``trained_on`` names dataset cards; ``licences`` maps each to its licence;
-    ``metrics`` holds measured figures, each saying on what.
+    mark points. ``confidence`` maps a heat map's question to an offset and weights, from which
+    `nerveseg.vision.needle.observe` tells how sure it is. ``trained_on`` names dataset cards;
+    ``licences`` maps each to its licence; ``metrics`` holds measured figures, each saying on what.
     """
 
     name: str
@@ -70,6 +71,7 @@ class ModelSpec:
     thresholds: Mapping[str, float]
     min_confidence: Mapping[str, float] = field(default_factory=dict)
     heatmaps: tuple[str, ...] = ()
+    confidence: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     trained_on: tuple[str, ...] = ()
     licences: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -123,6 +125,10 @@ class ModelSpec:
                 values[key] = tuple(str(item) for item in values.get(key, ()))
             for key in ("thresholds", "min_confidence"):
                 values[key] = {k: float(v) for k, v in values.get(key, {}).items()}
+            values["confidence"] = {
+                key: tuple(float(v) for v in weights)
+                for key, weights in values.get("confidence", {}).items()
+            }
             return cls(**values)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(

@@ -1,0 +1,284 @@
+"""One frame's needle from the network's maps: a line through the shaft, and the tip on it.
+
+The network says where a shaft shows and where a tip ends it; a line fitted to the first, and
+robust against what lies beside it, gives direction and offset, the second gives the depth. How
+sure each is follows from a few measurements by a logistic curve that was fitted on pictures with
+known needles (`nerveseg.vision.preprocess.ModelSpec.confidence`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from nerveseg.types import Box, Needle, Point, Probability, Segmentation
+from nerveseg.vision.preprocess import NEEDLE, NEEDLE_TIP
+
+__all__ = ["FEATURES", "Sighting", "observe", "sight"]
+
+FEATURES = ("shaft", "tip", "length", "spread", "gap", "rest")
+"""What a confidence is made of; see `Sighting.features`."""
+
+LEAST_SHAFT_CONFIDENCE = 0.3
+"""Below it a line is not spoken of as a needle at all."""
+
+_Floats = npt.NDArray[np.float64]
+
+_SEED = 0.35
+_SHOWN = 0.4
+_FLAT = math.sin(math.radians(12))
+_STEP = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """A needle as measured, in frame pixels, before it is said how sure it is.
+
+    ``features`` are, in the order of `FEATURES`: mean shaft probability along the part shown;
+    the tip map's peak beside the line (0 without one); length shown, as a share of the
+    region's diagonal; spread of the shaft across its line, same; distance of the tip map's peak
+    from the shaft's end, same (0.1 without a peak); share of all shaft probability that lies
+    off the line.
+    """
+
+    entry_xy: Point
+    tip_xy: Point
+    shaft_xy: tuple[Point, Point]
+    visible_share: float
+    features: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Line:
+    """A point and a unit direction in frame pixels, pointing deeper (or to the tip, if flat)."""
+
+    middle: _Floats
+    along: _Floats
+
+    def place(self, s: float) -> Point:
+        """The point ``s`` pixels on from the middle."""
+        return (
+            float(self.middle[0] + s * self.along[0]),
+            float(self.middle[1] + s * self.along[1]),
+        )
+
+    def across(self, points: _Floats) -> _Floats:
+        """Signed distance of ``points`` ``(n, 2)`` from the line."""
+        off = points - self.middle
+        return np.asarray(off[:, 1] * self.along[0] - off[:, 0] * self.along[1])
+
+    def course(self, points: _Floats) -> _Floats:
+        """How far along the line ``points`` ``(n, 2)`` lie."""
+        return np.asarray((points - self.middle) @ self.along)
+
+
+def observe(
+    segmentation: Segmentation, confidence: Mapping[str, tuple[float, ...]]
+) -> Needle | None:
+    """The needle on one frame, or ``None`` where there is none to speak of.
+
+    ``confidence`` maps ``tip`` and ``shaft`` to an offset and one weight per feature. Raises
+    ``KeyError`` when ``segmentation`` has no needle's maps or ``confidence`` lacks one.
+    """
+    sighting = sight(segmentation)
+    if sighting is None:
+        return None
+    shaft = _logistic(confidence["shaft"], sighting.features)
+    if shaft < LEAST_SHAFT_CONFIDENCE:
+        return None
+    return Needle(
+        entry_xy=sighting.entry_xy,
+        tip_xy=sighting.tip_xy,
+        confidence=min(shaft, _logistic(confidence["tip"], sighting.features)),
+        shaft_confidence=shaft,
+        shaft_xy=sighting.shaft_xy,
+        visible_share=sighting.visible_share,
+    )
+
+
+def sight(segmentation: Segmentation) -> Sighting | None:
+    """Measure the one best line among the shaft's map; ``None`` if nothing there is a line."""
+    shaft, tip = segmentation.probabilities[NEEDLE], segmentation.heatmaps[NEEDLE_TIP]
+    grid = _Grid(segmentation.region, shaft.shape[0], shaft.shape[1])
+    rows, columns = _best_patch(shaft)
+    if len(rows) < 3:
+        return None
+    strong = np.nonzero(shaft > _SEED)
+    points, weights = grid.points(*strong), shaft[strong].astype(np.float64)
+    line = _fit(grid, grid.points(rows, columns), shaft[rows, columns], points, weights)
+    near = np.abs(line.across(points)) < 2.5 * grid.pitch
+    if np.count_nonzero(near) < 3:
+        return None
+    peak_at, peak = _tip_peak(tip, grid, line)
+    line = _towards_tip(line, points[near], peak_at)
+    return _measure(shaft, grid, line, (points, weights, near), peak_at, peak)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Where the cells of a map of ``rows`` by ``columns`` lie on the frame."""
+
+    region: Box
+    rows: int
+    columns: int
+
+    @property
+    def pitch(self) -> float:
+        """A cell's mean side in pixels."""
+        return (self.region.width / self.columns + self.region.height / self.rows) / 2
+
+    @property
+    def diagonal(self) -> float:
+        """Of the region, in pixels."""
+        return math.hypot(self.region.width, self.region.height)
+
+    def points(self, rows: npt.NDArray[np.int_], columns: npt.NDArray[np.int_]) -> _Floats:
+        """Centres of cells, ``(n, 2)``, x and y in frame pixels."""
+        x = self.region.left + (columns + 0.5) * (self.region.width / self.columns) - 0.5
+        y = self.region.top + (rows + 0.5) * (self.region.height / self.rows) - 0.5
+        return np.stack([x, y], axis=1).astype(np.float64)
+
+    def sample(self, values: Probability, points: _Floats) -> _Floats:
+        """``values`` at ``points`` ``(n, 2)``, bilinear, 0 outside the region."""
+        x = (points[:, 0] - self.region.left + 0.5) * (self.columns / self.region.width) - 0.5
+        y = (points[:, 1] - self.region.top + 0.5) * (self.rows / self.region.height) - 0.5
+        found = cv2.remap(
+            np.asarray(values, np.float32),
+            x.astype(np.float32)[None, :],
+            y.astype(np.float32)[None, :],
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=0.0,
+        )
+        return np.asarray(found[0], np.float64)
+
+
+def _best_patch(shaft: Probability) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.int_]]:
+    """Cells of the connected patch that holds most probability; none below the seed level."""
+    mask = (shaft > _SEED).astype(np.uint8)
+    count, labels = cv2.connectedComponents(mask, connectivity=8)
+    if count < 2:
+        return np.empty(0, int), np.empty(0, int)
+    sums = np.bincount(labels.ravel(), weights=shaft.ravel(), minlength=count)
+    sums[0] = 0
+    rows, columns = np.nonzero(labels == int(sums.argmax()))
+    return rows, columns
+
+
+def _fit(
+    grid: _Grid,
+    patch: _Floats,
+    patch_weights: Probability,
+    points: _Floats,
+    weights: _Floats,
+) -> _Line:
+    """The patch's main axis, then refitted to all that lies near it (Tukey's biweight)."""
+    line = _axis(patch, patch_weights.astype(np.float64))
+    for reach in (4.0, 2.5, 2.5):
+        off = line.across(points) / (reach * grid.pitch)
+        kept = weights * np.clip(1 - off**2, 0, None) ** 2
+        if np.count_nonzero(kept) < 3:
+            break
+        line = _axis(points, kept)
+    return line
+
+
+def _axis(points: _Floats, weights: _Floats) -> _Line:
+    middle = np.average(points, axis=0, weights=weights)
+    off = (points - middle) * np.sqrt(weights)[:, None]
+    _, vectors = np.linalg.eigh(off.T @ off)
+    along = vectors[:, 1]
+    return _Line(middle, along if along[1] >= 0 else -along)
+
+
+def _tip_peak(tip: Probability, grid: _Grid, line: _Line) -> tuple[_Floats | None, float]:
+    """The tip map's highest place within 4 cells of the line, to a fraction of a cell."""
+    rows, columns = np.nonzero(tip > 0.05)
+    if len(rows) == 0:
+        return None, 0.0
+    beside = np.abs(line.across(grid.points(rows, columns))) < 4 * grid.pitch
+    rows, columns = rows[beside], columns[beside]
+    if len(rows) == 0:
+        return None, 0.0
+    best = int(tip[rows, columns].argmax())
+    row, column = int(rows[best]), int(columns[best])
+    around = np.s_[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3]
+    weight = tip[around].astype(np.float64)
+    down, right = np.mgrid[around]
+    centre = grid.points(
+        np.array([np.average(down, weights=weight)]), np.array([np.average(right, weights=weight)])
+    )
+    return centre[0], float(tip[row, column])
+
+
+def _towards_tip(line: _Line, shown: _Floats, peak: _Floats | None) -> _Line:
+    """Needles go down; a flat one goes to where its tip is."""
+    if abs(line.along[1]) > _FLAT or peak is None:
+        return line
+    middle_of_shown = float(np.mean(line.course(shown)))
+    if float(line.course(peak[None])[0]) < middle_of_shown:
+        return _Line(line.middle, -line.along)
+    return line
+
+
+def _measure(
+    shaft: Probability,
+    grid: _Grid,
+    line: _Line,
+    cells: tuple[_Floats, _Floats, npt.NDArray[np.bool_]],
+    peak_at: _Floats | None,
+    peak: float,
+) -> Sighting | None:
+    points, weights, near = cells
+    start, end = _inside(grid.region, line)
+    steps = np.arange(start, end, _STEP * grid.pitch)
+    if len(steps) < 4:
+        return None
+    profile = grid.sample(shaft, line.middle + steps[:, None] * line.along)
+    shown = np.flatnonzero(profile > _SHOWN)
+    if len(shown) < 4:
+        return None
+    first, last = float(steps[shown[0]]), float(steps[shown[-1]])
+    tip = last if peak_at is None else float(line.course(peak_at[None])[0])
+    gap = 0.1 if peak_at is None else abs(tip - last) / grid.diagonal
+    if peak < 0.15 or tip <= first:  # too faint to say more than the shaft's end does
+        tip = last
+    upto = steps <= tip
+    seen = profile[upto] > _SHOWN
+    spread = math.sqrt(float(np.average(line.across(points[near]) ** 2, weights=weights[near])))
+    return Sighting(
+        entry_xy=line.place(start),
+        tip_xy=line.place(tip),
+        shaft_xy=(line.place(first), line.place(last)),
+        visible_share=float(seen.mean()) if seen.size else 0.0,
+        features=(
+            float(profile[shown].mean()),
+            peak,
+            (last - first) / grid.diagonal,
+            spread / grid.diagonal,
+            min(gap, 0.1),
+            float(weights[~near].sum() / weights.sum()),
+        ),
+    )
+
+
+def _inside(region: Box, line: _Line) -> tuple[float, float]:
+    """How far along the line the region begins and ends."""
+    low, high = -math.inf, math.inf
+    bounds = ((region.left, region.right - 1), (region.top, region.bottom - 1))
+    for (least, most), at, step in zip(bounds, line.middle, line.along, strict=True):
+        if abs(step) < 1e-9:
+            continue
+        one, other = (least - at) / step, (most - at) / step
+        low, high = max(low, min(one, other)), min(high, max(one, other))
+    return float(low), float(high)
+
+
+def _logistic(weights: tuple[float, ...], features: tuple[float, ...]) -> float:
+    total = weights[0] + sum(w * f for w, f in zip(weights[1:], features, strict=True))
+    return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, total))))

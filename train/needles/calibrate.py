@@ -1,0 +1,103 @@
+"""How sure is sure: fit the curves that turn a sighting's measurements into a chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+
+from nerveseg.types import Box, Needle
+from nerveseg.vision.needle.observe import Sighting, sight
+from nerveseg.vision.segment import Segmenter
+from train.needle_scores import TrueNeedle, score_needle
+from train.needles.scenes import Scene
+
+__all__ = ["TOLERANCE", "Judged", "fit_confidence", "judge", "logistic_fit"]
+
+TOLERANCE = 0.02
+"""A tip is right when it lies this close, as a share of the region's diagonal."""
+
+_SHRINK = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A sighting's measurements, and whether its line and its tip were right."""
+
+    features: tuple[float, ...]
+    line: bool
+    tip: bool
+
+
+def fit_confidence(segmenter: Segmenter, scenes: Iterable[Scene]) -> dict[str, tuple[float, ...]]:
+    """Offset and weights for ``shaft`` and ``tip`` (see `nerveseg.vision.needle.observe`).
+
+    ``scenes`` must be none that the network was trained on.
+    """
+    judged = [found for scene in scenes if (found := judge(segmenter, scene)) is not None]
+    features = np.array([row.features for row in judged])
+    return {
+        "shaft": logistic_fit(features, [row.line for row in judged]),
+        "tip": logistic_fit(features, [row.tip for row in judged]),
+    }
+
+
+def judge(segmenter: Segmenter, scene: Scene) -> Judged | None:
+    """What the network's sighting on a scene is worth; ``None`` without a sighting."""
+    height, width = scene.picture.shape
+    sighting = sight(segmenter.predict(scene.picture, Box(0, 0, width, height)))
+    if sighting is None:
+        return None
+    if scene.needle is None:
+        return Judged(sighting.features, line=False, tip=False)
+    deep = scene.needle.tip_xy or _deep_end(scene)
+    score = score_needle(
+        _needle(sighting), TrueNeedle(scene.needle.entry_xy, deep), (height, width)
+    )
+    right = scene.needle.tip_xy is not None and score.tip_share <= TOLERANCE
+    return Judged(sighting.features, line=score.found, tip=score.found and right)
+
+
+def logistic_fit(features: npt.NDArray[np.float64], right: Sequence[bool]) -> tuple[float, ...]:
+    """Offset and weights of a logistic curve, by penalised maximum likelihood.
+
+    ``features`` is ``(n, k)``. The penalty is on weights of standardised features, so that
+    rare ones are not trusted too much.
+    """
+    mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-9
+    scaled = np.column_stack([np.ones(len(features)), (features - mean) / spread])
+    sign = np.where(np.asarray(right), 1.0, -1.0)
+
+    def cost(weights: npt.NDArray[np.float64]) -> float:
+        loss = float(np.logaddexp(0.0, -sign * (scaled @ weights)).mean())
+        return loss + _SHRINK * float(weights[1:] @ weights[1:])
+
+    fitted = minimize(cost, np.zeros(scaled.shape[1]), method="BFGS").x
+    weights = fitted[1:] / spread
+    return (float(fitted[0] - weights @ mean), *(float(w) for w in weights))
+
+
+def _needle(sighting: Sighting) -> Needle:
+    return Needle(
+        entry_xy=sighting.entry_xy,
+        tip_xy=sighting.tip_xy,
+        confidence=1.0,
+        shaft_confidence=1.0,
+        shaft_xy=sighting.shaft_xy,
+        visible_share=sighting.visible_share,
+    )
+
+
+def _deep_end(scene: Scene) -> tuple[float, float]:
+    """Where the shaft is last seen, for a needle whose tip has left the plane."""
+    assert scene.needle is not None
+    rows, columns = np.nonzero(scene.needle.shaft > 0.5)
+    if len(rows) == 0:
+        return scene.needle.entry_xy[0], scene.needle.entry_xy[1] + 1.0
+    far = [math.dist(scene.needle.entry_xy, at) for at in zip(columns, rows, strict=True)]
+    best = int(np.argmax(far))
+    return float(columns[best]), float(rows[best])
