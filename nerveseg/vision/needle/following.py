@@ -30,7 +30,7 @@ class Follower:
         self.tip_s = -math.inf
         self._px = diagonal_px
         self._settings = settings
-        self._born_s = now_s
+        self._born_s = self._frame_s = now_s
         self._hits = 1
         self._tip_hits = 0
         self._tip_born_s = now_s
@@ -71,7 +71,8 @@ class Follower:
 
     def predict(self, step_s: float, now_s: float) -> None:
         """Move on by ``step_s`` seconds, to ``now_s``; a tip that is lost is forgotten."""
-        self._filter.predict(step_s, coasting=self.tip_s < self.hit_s)
+        self._filter.predict(step_s, coasting=self.tip_s < self._frame_s)
+        self._frame_s = now_s
         if self._proven and not self.tip_known(now_s):
             self._proven, self._tip_hits = False, 0
 
