@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 
-from nerveseg.types import Box, Frame, FrameResult, Mask, Segmentation, StructureStats
+from nerveseg.types import (
+    Box,
+    Frame,
+    FrameResult,
+    Guidance,
+    Mask,
+    NeedleState,
+    Segmentation,
+    StructureStats,
+)
 from nerveseg.video.crop import RegionTracker
+from nerveseg.vision.guidance import guide, reach_px, warnings
+from nerveseg.vision.needle import NeedleTracker, observe
 from nerveseg.vision.overlay import structure_stats
+from nerveseg.vision.planes import PlaneTracker, find_planes
+from nerveseg.vision.preprocess import ModelSpec
 from nerveseg.vision.segment import Segmenter, masks, probability
+from nerveseg.vision.steady import Steadier
 
 __all__ = ["STAGES", "run"]
 
-STAGES = ("crop", "preprocess", "inference", "postprocess")
+STAGES = ("crop", "preprocess", "inference", "steady", "postprocess", "planes", "needle")
 """Keys of `FrameResult.timings_ms`, in the order in which the stages run."""
 
 _ABSENT = StructureStats(area_px=0, centroid_xy=None, mean_confidence=None, contours=())
@@ -21,27 +36,72 @@ _ABSENT = StructureStats(area_px=0, centroid_xy=None, mean_confidence=None, cont
 def run(
     frames: Iterable[Frame], segmenter: Segmenter, *, crop: bool = True
 ) -> Iterator[FrameResult]:
-    """Segment every frame of one clip, in order; nothing is kept from frame to frame.
+    """Everything that is found on every frame of one clip, in order.
 
     With ``crop`` the network sees only the ultrasound image inside the scanner's chrome, which
-    is taken to stay where it is through the clip; without, it sees the whole frame. Errors of
-    the source (`SourceError`) and of the model (`ModelError`) pass through.
+    is taken to stay where it is through the clip; without, it sees the whole frame. Outlines are
+    steadied over time, and planes and needle followed, within this clip alone: a picture that
+    stands for itself is a clip of one frame. Errors of the source (`SourceError`) and of the
+    model (`ModelError`) pass through.
     """
-    tracker = RegionTracker()
+    regions = RegionTracker()
+    memory = _Memory(segmenter.spec)
     for frame in frames:
         height, width = frame.pixels.shape
         watch = _Stopwatch()
-        region = tracker.update(frame.pixels) if crop else Box(0, 0, width, height)
+        region = regions.update(frame.pixels) if crop else Box(0, 0, width, height)
         watch.lap("crop")
         tensor = segmenter.preprocess(frame.pixels, region)
         watch.lap("preprocess")
         answer = segmenter.infer(tensor)
         watch.lap("inference")
         segmentation = segmenter.segmentation(answer, region, (height, width))
+        segmentation = memory.steadier.update(segmentation, frame.pixels)
+        watch.lap("steady")
         found = masks(segmentation)
         structures = _measure(segmentation, found)
         watch.lap("postprocess")
-        yield FrameResult(frame, segmentation, found, structures, watch.laps_ms)
+        planes = memory.planes.update(find_planes(segmentation))
+        watch.lap("planes")
+        needle, guidance, notices = memory.follow(segmentation, structures, frame)
+        watch.lap("needle")
+        yield FrameResult(
+            frame,
+            segmentation,
+            found,
+            structures,
+            watch.laps_ms,
+            planes=planes,
+            needle_state=needle,
+            guidance=guidance,
+            warnings=notices,
+        )
+
+
+class _Memory:
+    """What is carried from frame to frame of one clip."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.steadier = Steadier()
+        self.planes = PlaneTracker()
+        self._confidence = spec.confidence
+        self._shape: tuple[int, int] | None = None
+
+    def follow(
+        self, segmentation: Segmentation, structures: Mapping[str, StructureStats], frame: Frame
+    ) -> tuple[NeedleState, Guidance | None, tuple[str, ...]]:
+        """The needle on this frame, what its place means, and what is to be warned of."""
+        if not self._confidence:
+            return NeedleState("lost"), None, ()
+        region = segmentation.region
+        if segmentation.frame_shape != self._shape:  # the first frame, or another picture size
+            self._shape = segmentation.frame_shape
+            self._needle = NeedleTracker(math.hypot(region.width, region.height))
+        seen = observe(segmentation, self._confidence)
+        state = self._needle.update(seen, frame.time_s)
+        guidance = None if state.needle is None else guide(state.needle, structures, region)
+        reach = reach_px(region, frame.mm_per_px)
+        return state, guidance, warnings(state, guidance, reach_px=reach)
 
 
 class _Stopwatch:

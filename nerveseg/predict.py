@@ -30,7 +30,7 @@ import cv2
 
 from nerveseg import pipeline
 from nerveseg.errors import ModelError, StoreError
-from nerveseg.types import FrameResult, StructureStats
+from nerveseg.types import FrameResult, Guidance, NeedleState, Plane, Point, StructureStats
 from nerveseg.video.clip import Clip
 from nerveseg.video.sinks import VideoWriter, write_bytes, write_png
 from nerveseg.vision import overlay
@@ -86,7 +86,9 @@ def record(result: FrameResult, *, file: str, classes: tuple[str, ...]) -> dict[
     """One frame's line of ``results.jsonl``, without the files that were written for it.
 
     Lengths are in pixels of the source and areas in mm² where ``mm_per_px`` is known, else
-    ``null``; ``region`` is left, top, right, bottom of the part that the network saw.
+    ``null``; ``region`` is left, top, right, bottom of the part that the network saw. ``planes``
+    run from the shallowest down. ``needle`` is always there: its ``status`` is ``lost``, and its
+    points are ``null``, where no tip is known, whether or not there ever was one.
     """
     frame, region = result.frame, result.segmentation.region
     return {
@@ -98,6 +100,10 @@ def record(result: FrameResult, *, file: str, classes: tuple[str, ...]) -> dict[
         "classes": {
             name: _class_record(result.structures[name], frame.mm_per_px) for name in classes
         },
+        "planes": [_plane_record(plane) for plane in result.planes],
+        "needle": _needle_record(result.needle_state),
+        "guidance": _guidance_record(result.guidance, frame.mm_per_px),
+        "warnings": list(result.warnings),
         "timings_ms": {stage: round(spent, 3) for stage, spent in result.timings_ms.items()},
         "model_id": result.segmentation.model_id,
     }
@@ -109,10 +115,62 @@ def _class_record(stats: StructureStats, mm_per_px: float | None) -> dict[str, A
     return {
         "area_px": stats.area_px,
         "area_mm2": area_mm2,
-        "centroid": None if centroid is None else [round(value, 2) for value in centroid],
+        "centroid": None if centroid is None else _rounded(centroid),
         "mean_confidence": None if confidence is None else round(confidence, 4),
         "contours": stats.contours,
     }
+
+
+def _plane_record(plane: Plane) -> dict[str, Any]:
+    return {
+        "key": plane.key,
+        "points": [_rounded(point) for point in plane.points_xy],
+        "thickness_px": round(plane.thickness_px, 2),
+        "confidence": round(plane.confidence, 4),
+    }
+
+
+def _needle_record(state: NeedleState) -> dict[str, Any]:
+    needle, shaft = state.needle, state.shaft_xy
+    return {
+        "status": state.status,
+        "entry_xy": None if needle is None else _rounded(needle.entry_xy),
+        "tip_xy": None if needle is None else _rounded(needle.tip_xy),
+        "confidence": 0.0 if needle is None else round(needle.confidence, 4),
+        "age_s": None if state.age_s is None else round(state.age_s, 4),
+        "shaft_xy": None if shaft is None else [_rounded(point) for point in shaft],
+    }
+
+
+def _guidance_record(guidance: Guidance | None, mm_per_px: float | None) -> dict[str, Any] | None:
+    """Lengths in pixels, and in millimetres too where the scale is known."""
+    if guidance is None:
+        return None
+    return {
+        "insertion_angle_deg": round(guidance.insertion_angle_deg, 2),
+        "visible_share": round(guidance.visible_share, 4),
+        "path": [_rounded(point) for point in guidance.path_xy],
+        "distances": {name: _length(px, mm_per_px) for name, px in guidance.distances_px.items()},
+        "crossings": [
+            {
+                "structure": crossing.structure,
+                "at_xy": _rounded(crossing.at_xy),
+                **_length(crossing.distance_px, mm_per_px),
+            }
+            for crossing in guidance.crossings
+        ],
+    }
+
+
+def _length(px: float, mm_per_px: float | None) -> dict[str, float | None]:
+    return {
+        "px": round(px, 2),
+        "mm": None if mm_per_px is None else round(px * mm_per_px, 3),
+    }
+
+
+def _rounded(point: Point) -> list[float]:
+    return [round(value, 2) for value in point]
 
 
 def _check_classes(style: OverlayStyle, segmenter: Segmenter) -> None:

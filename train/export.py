@@ -17,13 +17,16 @@ from torch import nn
 
 from nerveseg.data import cards
 from nerveseg.errors import DataError, ModelError
-from nerveseg.types import Box, GrayImage
+from nerveseg.types import Box, GrayImage, Sample
 from nerveseg.vision.backends import read_spec
 from nerveseg.vision.preprocess import SPEC_KEY, ModelSpec
 from nerveseg.vision.segment import Segmenter, masks
 from train.checkpoint import load_config, load_network
+from train.config import ExperimentConfig
 from train.data import split_samples
-from train.fit import PHANTOM, spec_of
+from train.fit import PHANTOM, held_out_grounds, spec_of
+from train.needles.calibrate import fit_confidence
+from train.needles.dataset import GEL, SceneSet
 from train.predictors import from_torch
 from train.thresholds import tuned
 
@@ -40,6 +43,7 @@ __all__ = [
 
 MAX_PROBABILITY_DIFFERENCE = 1e-3
 MIN_MASK_DICE = 0.999
+_SCENES = 3000
 
 
 class Probabilities(nn.Module):
@@ -149,20 +153,45 @@ def export_run(
     """`export` with the spec made from the run's config and its cards' licences.
 
     Thresholds are chosen, and parity is checked on about ``pictures`` frames, on the validation
-    part of the run's own sets.
+    part of the run's own sets; how sure a needle is, on scenes made of them. A network that only
+    learnt the needle on top of an exported file keeps that file's thresholds.
     """
     config = load_config(checkpoint)
-    real = [name for name in config.data.mix if name != PHANTOM]
+    real = [name for name in config.data.mix if name not in (PHANTOM, GEL)]
     validation = [s for name in real for s in split_samples(cards.load(name), "val", root=root)]
     spec = dataclasses.replace(
         spec_of(config),
         version=version,
-        trained_on=tuple(config.data.mix),
+        trained_on=tuple(name for name in config.data.mix if name != GEL),
         licences={name: cards.load(name).licence for name in real},
     )
-    spec = tuned(from_torch(load_network(checkpoint), spec), validation)
+    segmenter = from_torch(load_network(checkpoint), spec)
+    if config.model.needle_channels:
+        spec = _with_needle(config, segmenter, validation)
+    else:
+        spec = tuned(segmenter, validation)
     every = max(1, len(validation) // pictures)
     return export(checkpoint, target, spec, [s.image for s in validation[::every]])
+
+
+def _with_needle(
+    config: ExperimentConfig, segmenter: Segmenter, validation: Sequence[Sample]
+) -> ModelSpec:
+    """The spec with what the base was exported with, and the needle's own curves."""
+    spec = segmenter.spec
+    if Path(config.start_from).suffix == ".onnx":
+        base = read_spec(Path(config.start_from))
+        spec = dataclasses.replace(
+            spec,
+            thresholds={**spec.thresholds, **base.thresholds},
+            min_confidence=base.min_confidence,
+        )
+    else:
+        spec = tuned(segmenter, validation)
+    grounds = held_out_grounds(config, validation)
+    scenes = SceneSet(grounds, spec, seed=config.seed + 3, strength=config.data.augmentation)
+    fitted = fit_confidence(segmenter, (scenes.scene(number) for number in range(_SCENES)))
+    return dataclasses.replace(spec, confidence=fitted)
 
 
 def stamp_report(file: Path, report: Path) -> ModelSpec:

@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from train.module import SegmentationModule
 from train.needles.dataset import GEL, Grounds, NumberedDraws, SceneSet
 from train.needles.module import NeedleModule
 
-__all__ = ["PHANTOM", "fit", "phantom_samples", "spec_of"]
+__all__ = ["PHANTOM", "fit", "held_out_grounds", "phantom_samples", "spec_of"]
 
 PHANTOM = "phantom"
 """The card of synthetic frames: rendered, not read."""
@@ -158,13 +158,8 @@ def _scene_loader(
     config: ExperimentConfig, items: list[Item], *, seed: int, scenes: int = 0
 ) -> DataLoader[Any]:
     """Needle scenes on ``items``: always new ones, or the same ``scenes`` of them each time."""
-    by_card: dict[str, list[Item]] = {}
-    for item in items:
-        by_card.setdefault(item.card, []).append(item)
-    there = {c: share for c, share in config.data.mix.items() if c == GEL or c in by_card}
-    dataset = SceneSet(
-        Grounds(by_card, there), spec_of(config), seed=seed, strength=config.data.augmentation
-    )
+    strength = config.data.augmentation
+    dataset = SceneSet(_grounds(config, items), spec_of(config), seed=seed, strength=strength)
     return DataLoader(
         dataset,
         batch_size=config.optim.batch_size,
@@ -173,6 +168,24 @@ def _scene_loader(
         num_workers=config.data.workers,
         persistent_workers=config.data.workers > 0,
     )
+
+
+def held_out_grounds(config: ExperimentConfig, samples: Iterable[Sample]) -> Grounds:
+    """What needle scenes are drawn on: ``samples``, none of them trained on, and fresh phantoms."""
+    kept = spec_of(config, margin=config.data.margin)
+    items = list(prepare(iter(samples), kept))
+    if PHANTOM in config.data.mix:
+        frames = max(4, config.data.phantom_frames // 4)
+        items += prepare(phantom_samples(frames, seed=config.seed + 2), kept)
+    return _grounds(config, items)
+
+
+def _grounds(config: ExperimentConfig, items: list[Item]) -> Grounds:
+    by_card: dict[str, list[Item]] = {}
+    for item in items:
+        by_card.setdefault(item.card, []).append(item)
+    mix = {c: share for c, share in config.data.mix.items() if c == GEL or c in by_card}
+    return Grounds(by_card, mix)
 
 
 def _training_loader(config: ExperimentConfig, items: list[Item]) -> DataLoader[Any]:

@@ -87,6 +87,6 @@ def score_needle(
     return NeedleScore(True, True, found, angle, tip, tip / diagonal, said.confidence)
 
 
-def _angle_deg(one: np.ndarray, other: np.ndarray) -> float:  # type: ignore[type-arg] # two numbers
+def _angle_deg(one: np.ndarray, other: np.ndarray) -> float:
     sine = abs(float(one[0] * other[1] - one[1] * other[0]))
     return math.degrees(math.atan2(sine, abs(float(one @ other))))

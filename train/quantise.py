@@ -113,12 +113,22 @@ def quantise_run(
 
 
 def decoder_nodes(source: Path) -> list[str]:
-    """Names of the convolutions after the last skip connection, and of the sigmoid.
+    """Names of the nodes after the last skip connection of each decoder, to the outputs.
 
-    They decide where an outline runs, so that rounding hurts there most.
+    They decide where an outline runs, so that rounding hurts there most. Found by walking back
+    from the outputs: a join that is met before any convolution only gathers the heads.
     """
     graph = onnx.load(source).graph
-    nodes = [node for node in graph.node if node.name]
-    joins = [i for i, node in enumerate(nodes) if node.op_type == "Concat"]
-    last = joins[-1] if joins else 0
-    return [node.name for node in nodes[last:]]
+    maker = {name: node for node in graph.node for name in node.output}
+    ahead = [(maker[output.name], False) for output in graph.output]
+    found: dict[str, None] = {}
+    while ahead:
+        node, past_a_head = ahead.pop()
+        if node.op_type == "Concat" and past_a_head:
+            continue
+        if node.name in found or node.op_type in ("Constant", "Shape"):
+            continue
+        found[node.name] = None
+        convolved = past_a_head or node.op_type == "Conv"
+        ahead += [(maker[name], convolved) for name in node.input if name in maker]
+    return [node.name for node in graph.node if node.name in found]

@@ -15,7 +15,7 @@ from nerveseg.vision.preprocess import ModelSpec
 from train import augment
 from train.data import Item
 from train.needles.render import DrawnNeedle
-from train.needles.scenes import make_scene
+from train.needles.scenes import Scene, make_scene
 
 __all__ = ["GEL", "Grounds", "NumberedDraws", "SceneSet", "targets"]
 
@@ -66,7 +66,8 @@ class SceneSet(Dataset[Batch]):
         self._geometry = augment.geometry(spec.input_hw, strength=strength)
         self._looks = augment.looks()
 
-    def __getitem__(self, number: int) -> Batch:
+    def scene(self, number: int) -> Scene:
+        """The scene itself, as a picture with its truth."""
         rng = np.random.default_rng((self._seed, number))
         ground = self._grounds.draw(rng)
         for transform in (self._geometry, self._looks):
@@ -74,8 +75,12 @@ class SceneSet(Dataset[Batch]):
         if ground is not None:
             ground = self._geometry(image=ground)["image"]
         scene = make_scene(ground, rng, side=self._side)
-        picture = self._looks(image=scene.picture)["image"]
-        tensor = torch.from_numpy(np.ascontiguousarray(picture)).float() / 255.0
+        picture = np.ascontiguousarray(self._looks(image=scene.picture)["image"])
+        return Scene(picture, scene.needle)
+
+    def __getitem__(self, number: int) -> Batch:
+        scene = self.scene(number)
+        tensor = torch.from_numpy(scene.picture).float() / 255.0
         tensor = (tensor - self._spec.mean) / self._spec.std
         wanted, judged = targets(scene.needle, self._side)
         return tensor[None], torch.from_numpy(wanted), torch.from_numpy(judged)

@@ -1,0 +1,162 @@
+"""The needle followed through clips: phantoms with known tips, and real clips without a needle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nerveseg import pipeline
+from nerveseg.phantom import Difficulty, Phantom, PhantomFrame
+from nerveseg.types import Frame, FrameResult, NeedleState
+from nerveseg.video import sources
+from nerveseg.vision.segment import Segmenter
+
+__all__ = [
+    "MEDIUM",
+    "Moment",
+    "follow_phantoms",
+    "phantom_figures",
+    "said_on_clip",
+    "said_on_pictures",
+]
+
+MEDIUM = Difficulty(visibility=0.75)
+"""What *medium* means: default speckle, gain, noise and motion, out of plane a quarter of the time."""
+
+CONFIDENT = 0.5
+WRONG_MM = 5.0
+LOST_WITHIN_S = 0.3
+_BLOCKS = ("axillary", "femoral", "interscalene", "popliteal-sciatic")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One frame of a followed phantom: its time, what was said, whether the tip is in plane.
+
+    ``error_mm`` is from the tip said to the true one, NaN where none was said; ``hidden_s`` is
+    how long the tip has been out of the plane, 0 while it is in it.
+    """
+
+    time_s: float
+    status: str
+    confidence: float
+    visible: bool
+    hidden_s: float
+    error_mm: float
+
+
+def follow_phantoms(
+    segmenter: Segmenter,
+    *,
+    clips: int = 16,
+    frames: int = 250,
+    fps: float = 25.0,
+    difficulty: Difficulty = MEDIUM,
+    seed: int = 90_000,
+) -> list[list[Moment]]:
+    """Follow the needle through ``clips`` phantoms: every block in turn, both kinds of probe."""
+    followed = []
+    for number in range(clips):
+        phantom = Phantom(
+            _BLOCKS[number % len(_BLOCKS)],
+            seed=seed + number,
+            probe="curved" if number % 4 == 3 else "linear",
+            difficulty=difficulty,
+            needle=True,
+        )
+        followed.append(list(_follow(segmenter, phantom, frames, fps)))
+    return followed
+
+
+def _follow(segmenter: Segmenter, phantom: Phantom, frames: int, fps: float) -> Iterator[Moment]:
+    shots: list[PhantomFrame] = []
+
+    def feed() -> Iterator[Frame]:
+        for shot in phantom.frames(frames, fps):
+            shots.append(shot)
+            yield shot.frame
+
+    hidden_since: float | None = None
+    for result in pipeline.run(feed(), segmenter):
+        shot = shots.pop()
+        assert shot.needle is not None
+        now = shot.frame.time_s
+        if shot.needle.visible:
+            hidden_since = None
+        elif hidden_since is None:
+            hidden_since = now
+        yield Moment(
+            time_s=now,
+            status=result.needle_state.status,
+            confidence=_confidence(result.needle_state),
+            visible=shot.needle.visible,
+            hidden_s=0.0 if hidden_since is None else now - hidden_since,
+            error_mm=_error(result.needle_state, shot.needle.tip_xy) * phantom.mm_per_px,
+        )
+
+
+def _confidence(state: NeedleState) -> float:
+    return 0.0 if state.needle is None else state.needle.confidence
+
+
+def _error(state: NeedleState, tip_xy: tuple[float, float]) -> float:
+    return math.nan if state.needle is None else math.dist(state.needle.tip_xy, tip_xy)
+
+
+def phantom_figures(followed: Sequence[Sequence[Moment]]) -> dict[str, Any]:
+    """What the clips say together; lengths in mm, shares of frames in 0..1.
+
+    ``tip_mm``: error of the tip while it is in the plane and was said. ``answered``: share of
+    the frames with the tip in plane on which one was said. ``said_when_hidden``: share of the
+    frames on which the tip had been out of the plane for more than 300 ms and one was still said.
+    ``confident_and_wrong``: share of all frames with a tip said at 0.5 or more, and more than
+    5 mm off.
+    """
+    moments = [moment for clip in followed for moment in clip]
+    seen = [m.error_mm for m in moments if m.visible and m.status != "lost"]
+    hidden = [m for m in moments if m.hidden_s > LOST_WITHIN_S]
+    wrong = [
+        m
+        for m in moments
+        if m.status != "lost" and m.confidence >= CONFIDENT and m.error_mm > WRONG_MM
+    ]
+    median, p95 = np.percentile(seen, [50, 95]) if seen else (math.nan, math.nan)
+    return {
+        "clips": len(followed),
+        "frames": len(moments),
+        "tip_mm": {"median": round(float(median), 2), "p95": round(float(p95), 2)},
+        "answered": _share(m.status != "lost" for m in moments if m.visible),
+        "said_when_hidden": _share(m.status != "lost" for m in hidden),
+        "confident_and_wrong": round(len(wrong) / max(1, len(moments)), 4),
+    }
+
+
+def said_on_clip(segmenter: Segmenter, path: Path, *, frames: int | None = None) -> tuple[int, int]:
+    """Frames of a real clip without a needle on which a tip was said all the same, and frames."""
+    with sources.open(path) as clip:
+        return _count(pipeline.run(islice(clip, frames), segmenter))
+
+
+def said_on_pictures(segmenter: Segmenter, pictures: Iterable[Frame]) -> tuple[int, int]:
+    """The same for pictures that stand for themselves."""
+    each = (next(pipeline.run([frame], segmenter)) for frame in pictures)
+    return _count(each)
+
+
+def _count(results: Iterable[FrameResult]) -> tuple[int, int]:
+    said = frames = 0
+    for result in results:
+        frames += 1
+        said += result.needle_state.status != "lost"
+    return said, frames
+
+
+def _share(holds: Iterable[bool]) -> float:
+    values = list(holds)
+    return round(float(np.mean(values)), 4) if values else math.nan
