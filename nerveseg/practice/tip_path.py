@@ -1,0 +1,157 @@
+"""The way of a needle's tip, from corner to corner, so that jitter adds nothing to it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from nerveseg.practice.smoothness import spectral_arc_length
+
+__all__ = ["REDIRECTION_DEG", "WITHDRAWAL_MOVES", "TipPath"]
+
+REDIRECTION_DEG = 10.0
+"""A needle that moves and points this much elsewhere than at the last count is redirected."""
+
+WITHDRAWAL_MOVES = 3.0
+"""A needle drawn back by this many least moves is withdrawn."""
+
+_LONGEST_GAP_S = 0.3
+_LEAST_STRETCH_MOVES = 5.0
+_RATE_HZ = 20.0
+_BLUR_S = 0.15
+
+_Floats = npt.NDArray[np.float64]
+_Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class TipPath:
+    """Where a tip was seen, in one unit of length and in the order of time.
+
+    ``times_s`` ``(n,)``: seconds, never falling. ``seen_s`` ``(n,)``: how many of them the tip
+    was in sight so far. ``tips`` and ``directions`` ``(n, 2)``: ``x, y``, and the unit vector
+    from entry to tip. ``least_move``: a tip that is nearer to the last corner only jitters.
+    """
+
+    times_s: _Floats
+    seen_s: _Floats
+    tips: _Floats
+    directions: _Floats
+    least_move: float
+
+    @cached_property
+    def corners(self) -> _Indices:
+        """Indices of the first tip and of each that is a least move from the corner before."""
+        found = [0] if len(self.tips) else []
+        for index, tip in enumerate(self.tips):
+            if math.dist(tip, self.tips[found[-1]]) >= self.least_move:
+                found.append(index)
+        return np.array(found, dtype=np.intp)
+
+    @property
+    def length(self) -> float | None:
+        """``L``: sum of the moves; ``None`` if the tip never was seen."""
+        return float(np.hypot(*self._moves.T).sum()) if len(self.tips) else None
+
+    @property
+    def straight_length(self) -> float | None:
+        """``d``: from the first corner to the last; ``None`` if the tip never was seen."""
+        if not len(self.tips):
+            return None
+        return math.dist(self.tips[self.corners[0]], self.tips[self.corners[-1]])
+
+    @property
+    def inefficiency_pct(self) -> float | None:
+        """``100·(L/d - 1)``; ``None`` for a path that leads nowhere."""
+        length, straight = self.length, self.straight_length
+        if length is None or straight is None or straight < self.least_move:
+            return None
+        return 100 * (length / straight - 1)
+
+    @property
+    def advance(self) -> float | None:
+        """Sum of the moves' forward parts along the needle; ``None`` if it never was seen."""
+        return float(self._forward.clip(min=0).sum()) if len(self.tips) else None
+
+    @property
+    def advance_visible_share(self) -> float | None:
+        """Share of the advance made in sight, each move by the share of its time."""
+        forward = self._forward.clip(min=0)
+        if forward.sum() < self.least_move:
+            return None
+        spent, seen = np.diff(self.times_s[self.corners]), np.diff(self.seen_s[self.corners])
+        share = np.where(spent > 0, seen / np.where(spent > 0, spent, 1), 1.0)
+        return float(forward @ share / forward.sum())
+
+    @property
+    def redirections(self) -> int | None:
+        """How often the moving needle pointed elsewhere; ``None`` if it never moved."""
+        if len(self.corners) < 2:
+            return None
+        angles = np.degrees(np.arctan2(*self.directions[self.corners].T[::-1]))
+        count, aim = 0, angles[0]
+        for angle in angles[1:]:
+            if abs(math.remainder(angle - aim, 360)) > REDIRECTION_DEG:
+                count, aim = count + 1, angle
+        return count
+
+    @property
+    def withdrawals(self) -> int | None:
+        """How often the needle was drawn back; ``None`` if it never moved."""
+        if len(self.corners) < 2:
+            return None
+        far = WITHDRAWAL_MOVES * self.least_move
+        count, turning, back = 0, 0.0, False
+        for depth in np.cumsum(self._forward):
+            turning = min(turning, depth) if back else max(turning, depth)
+            if abs(depth - turning) >= far:
+                count, turning, back = count + (not back), depth, not back
+        return count
+
+    @property
+    def smoothness(self) -> float | None:
+        """SPARC of the tip's speed over the longest stretch in sight; see `InsertionMetrics`."""
+        stretch = self._longest_stretch()
+        if len(stretch) < 2:
+            return None
+        part = replace(
+            self,
+            times_s=self.times_s[stretch],
+            seen_s=self.seen_s[stretch],
+            tips=self.tips[stretch],
+            directions=self.directions[stretch],
+        )
+        if (part.length or 0.0) < _LEAST_STRETCH_MOVES * self.least_move:
+            return None
+        return spectral_arc_length(part._speed(), _RATE_HZ)
+
+    @property
+    def _moves(self) -> _Floats:
+        return np.diff(self.tips[self.corners], axis=0)
+
+    @cached_property
+    def _forward(self) -> _Floats:
+        """Of each move the part along the needle, less than 0 for one that goes back."""
+        return np.asarray((self._moves * self.directions[self.corners[1:]]).sum(axis=1))
+
+    def _longest_stretch(self) -> _Indices:
+        breaks = np.flatnonzero(np.diff(self.times_s) > _LONGEST_GAP_S) + 1
+        stretches = np.split(np.arange(len(self.times_s)), breaks)
+        return max(stretches, key=lambda part: np.ptp(self.times_s[part]) if len(part) else 0.0)
+
+    def _speed(self) -> _Floats:
+        """Speed at `_RATE_HZ`, of places from which what is faster than a hand is blurred out."""
+        times, first = np.unique(self.times_s, return_index=True)
+        even = np.arange(times[0], times[-1], 1 / _RATE_HZ)
+        if len(even) < 2:
+            return np.empty(0)
+        places = np.stack([np.interp(even, times, self.tips[first, axis]) for axis in (0, 1)])
+        reach = math.ceil(3 * _BLUR_S * _RATE_HZ)
+        weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (_BLUR_S * _RATE_HZ)) ** 2)
+        padded = np.pad(places, ((0, 0), (reach, reach)), mode="edge")
+        smooth = np.stack([np.convolve(row, weights / weights.sum(), "valid") for row in padded])
+        return np.asarray(np.hypot(*np.diff(smooth, axis=1)) * _RATE_HZ)
