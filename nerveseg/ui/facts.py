@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from nerveseg import anatomy, phantom
-from nerveseg.ui.recording import Limits
+from nerveseg.anatomy import Block
+from nerveseg.ui.recording import MAX_NAME, Limits
+from nerveseg.vision.guidance import WARNINGS
 from nerveseg.vision.preprocess import ModelSpec
 from nerveseg.vision.segment import Segmenter
 
@@ -21,14 +23,17 @@ SUFFIXES = (
 
 DEMO_FRAMES = 250
 
+_DEMO_NEEDLE = "needle&visibility=0.8"  # now and then out of the plane, as in life
 _WHITE = "#EBEBEB"
+_LINES_OF = ("fascia", "pleura")
+_BORDERS_OF = ("muscle",)
 
 
 def demos() -> dict[str, tuple[str, str]]:
     """Per demo block: what the page calls it, and the address of its clip."""
     blocks = anatomy.default().blocks
     return {
-        name: (blocks[name].label, f"phantom:{name}?frames={DEMO_FRAMES}")
+        name: (blocks[name].label, f"phantom:{name}?frames={DEMO_FRAMES}&{_DEMO_NEEDLE}")
         for name in phantom.blocks()
     }
 
@@ -39,6 +44,12 @@ def page_facts(segmenter: Segmenter | None, problem: str | None, limits: Limits)
         "model": None if segmenter is None else _model(segmenter),
         "problem": problem,
         "demos": [{"name": name, "label": label} for name, (label, _) in demos().items()],
+        "needle": _look("needle"),
+        "warnings": {
+            key: {"text": notice.text, "symbol": notice.symbol} for key, notice in WARNINGS.items()
+        },
+        "blocks": [_block(block) for block in anatomy.default().blocks.values()],
+        "name_letters": MAX_NAME,
         "suffixes": SUFFIXES,
         "upload_bytes": limits.upload_bytes,
     }
@@ -50,7 +61,7 @@ def _model(segmenter: Segmenter) -> dict[str, Any]:
         "id": spec.model_id,
         "backend": segmenter.backend_name,
         "trained_on": spec.trained_on,
-        "classes": [_look(name) for name in spec.classes],
+        "classes": [_look(name) for name in spec.classes if name != "needle"],
         "measured": _measured(spec),
     }
 
@@ -63,6 +74,13 @@ def _look(name: str) -> dict[str, Any]:
         label, line = known.label, known.line
         colors = (_hex(known.color), _hex(known.safe_color))
     return {"name": name, "label": label, "line": line, "standard": colors[0], "safe": colors[1]}
+
+
+def _block(block: Block) -> dict[str, Any]:
+    """A block with the names that its syllabus offers for a line on the picture."""
+    fasciae = [s.name for s in block.structures if s.class_name in _LINES_OF]
+    borders = [f"border of {s.name}" for s in block.structures if s.class_name in _BORDERS_OF]
+    return {"name": block.name, "label": block.label, "planes": fasciae + borders}
 
 
 def _hex(rgb: tuple[int, int, int]) -> str:

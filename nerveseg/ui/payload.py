@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nerveseg.errors import SourceError
-from nerveseg.types import FrameResult, GrayImage, Segmentation
+from nerveseg.types import FrameResult, GrayImage, Guidance, NeedleState, Plane, Point, Segmentation
 
-__all__ = ["MAX_SIDE", "overlay_json", "picture_jpeg"]
+__all__ = ["MAX_SIDE", "needle_letter", "overlay_json", "picture_jpeg"]
 
 MAX_SIDE = 1600
 """Longest side of a picture that is sent to the page, in pixels; larger frames are shrunk."""
@@ -45,6 +45,8 @@ def overlay_json(result: FrameResult) -> bytes:
     three lists of closed paths ``[x0, y0, x1, y1, …]`` read by the even-odd rule: ``outlines``
     (the mask), ``sure`` and ``possible``. Between the last two the network is torn: with the
     class's threshold ``t``, the probability there lies between ``t/2`` and ``(1+t)/2``.
+    ``planes`` (by depth), ``needle``, ``guidance`` and ``warnings`` are those of
+    `nerveseg.types`, in pixels; the needle has no outlines of its own.
     """
     frame = result.frame
     summary: dict[str, Any] = {
@@ -52,9 +54,65 @@ def overlay_json(result: FrameResult) -> bytes:
         "time": round(frame.time_s, 4),
         "mm_per_px": frame.mm_per_px,
         "ms": {stage: round(value, 2) for stage, value in result.timings_ms.items()},
-        "classes": {name: _class(result, name) for name in result.structures},
+        "classes": {name: _class(result, name) for name in result.structures if name != "needle"},
+        "planes": [_plane(plane) for plane in result.planes],
+        "needle": _needle(result.needle_state),
+        "guidance": None if result.guidance is None else _guidance(result.guidance),
+        "warnings": result.warnings,
     }
     return json.dumps(summary, separators=(",", ":")).encode()
+
+
+def needle_letter(state: NeedleState) -> str:
+    """One letter of a clip's timeline: ``s``een, ``p``redicted, ``l``ost, or ``n``ot there yet."""
+    if state.status == "lost" and state.age_s is None and state.shaft_xy is None:
+        return "n"
+    return state.status[0]
+
+
+def _plane(plane: Plane) -> dict[str, Any]:
+    return {
+        "key": plane.key,
+        "points": [round(value, 1) for point in plane.points_xy for value in point],
+        "thickness": round(plane.thickness_px, 1),
+        "confidence": round(plane.confidence, 3),
+    }
+
+
+def _needle(state: NeedleState) -> dict[str, Any]:
+    """``entry`` and ``tip`` are ``null`` for a lost tip, ``age`` for one that was never seen."""
+    needle, age, shaft = state.needle, state.age_s, state.shaft_xy
+    told: dict[str, Any] = {
+        "status": state.status,
+        "age": None if age is None else round(age, 3),
+        "shaft": None if shaft is None else [_xy(end) for end in shaft],
+        **dict.fromkeys(("entry", "tip", "confidence", "shaft_confidence")),
+    }
+    if needle is not None:
+        told |= {
+            "entry": _xy(needle.entry_xy),
+            "tip": _xy(needle.tip_xy),
+            "confidence": round(needle.confidence, 3),
+            "shaft_confidence": round(needle.shaft_confidence, 3),
+        }
+    return told
+
+
+def _guidance(guidance: Guidance) -> dict[str, Any]:
+    return {
+        "path": [_xy(end) for end in guidance.path_xy],
+        "distances": {name: round(px, 1) for name, px in guidance.distances_px.items()},
+        "crossings": [
+            {"structure": c.structure, "at": _xy(c.at_xy), "distance": round(c.distance_px, 1)}
+            for c in guidance.crossings
+        ],
+        "angle": round(guidance.insertion_angle_deg, 1),
+        "visible": round(guidance.visible_share, 3),
+    }
+
+
+def _xy(point: Point) -> list[float]:
+    return [round(value, 1) for value in point]
 
 
 def _class(result: FrameResult, name: str) -> dict[str, Any]:

@@ -10,10 +10,13 @@ from typing import Any, Literal, TypeAlias
 
 from nerveseg.errors import StoreError
 from nerveseg.types import FrameResult
-from nerveseg.ui.payload import overlay_json, picture_jpeg
+from nerveseg.ui.payload import needle_letter, overlay_json, picture_jpeg
 from nerveseg.ui.spool import Slot, Spool
 
-__all__ = ["Limits", "Recording", "State"]
+__all__ = ["MAX_NAME", "Limits", "Recording", "State"]
+
+MAX_NAME = 60
+"""Letters that the name of a plane may have."""
 
 State: TypeAlias = Literal["waiting", "running", "done", "failed", "closed"]
 
@@ -26,6 +29,7 @@ class Limits:
     clip_bytes: int = 512 * 2**20
     clip_frames: int = 20_000
     clips: int = 8
+    names: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,9 @@ class Recording:
         self._spool = Spool(folder / "frames")
         self._stored: list[_Stored] = []
         self._times: list[float] = []
+        self._letters: list[str] = []
+        self._planes: set[int] = set()
+        self._names: dict[int, str] = {}
         self._spent: Counter[str] = Counter()
         self._facts: dict[str, Any] = {"broken": 0}
         self._state: State = "waiting"
@@ -67,6 +74,8 @@ class Recording:
         with self._lock:
             self._stored.append(_Stored(picture, overlay))
             self._times.append(round(result.frame.time_s, 4))
+            self._letters.append(needle_letter(result.needle_state))
+            self._planes.update(plane.key for plane in result.planes)
             self._spent.update(result.timings_ms)
             self._facts["broken"] = broken
             if len(self._stored) == 1:
@@ -74,6 +83,26 @@ class Recording:
                 self._facts |= {"width": width, "height": height, "mm_per_px": scale}
         full = len(self._stored) >= self._limits.clip_frames
         return not full and self._spool.size < self._limits.clip_bytes
+
+    def name_plane(self, key: int, name: str) -> dict[int, str]:
+        """Call the plane with this `Plane.key` ``name``; an empty one takes its name away.
+
+        All names so far come back. Raises `StoreError` for a plane that no frame shows, for a
+        name that is too long or not one line of text, and for too many names.
+        """
+        name = " ".join(name.split())
+        if len(name) > MAX_NAME or not all(letter.isprintable() for letter in name):
+            raise StoreError(f"a plane's name is one line of at most {MAX_NAME} letters")
+        with self._lock:
+            if key not in self._planes:
+                raise StoreError(f"no frame of this clip shows a plane {key}")
+            names = {**self._names, key: name} if name else dict(self._names)
+            if not name:
+                names.pop(key, None)
+            if len(names) > self._limits.names:
+                raise StoreError(f"a clip holds {self._limits.names} names at most; remove one")
+            self._names = names
+            return dict(names)
 
     def finish(self, state: State, note: str | None = None) -> None:
         """No more frames will come; ``note`` says why, where a user should know."""
@@ -87,7 +116,11 @@ class Recording:
         self._spool.close()
 
     def status(self, *, since: int = 0) -> dict[str, Any]:
-        """Progress and facts for the page, with the times of the frames from ``since`` on."""
+        """Progress and facts for the page, with what it doesn't know yet: from ``since`` on.
+
+        ``times`` are the frames' seconds, ``needle`` has one letter per frame (see
+        `payload.needle_letter`), ``names`` are those of all planes by their keys.
+        """
         with self._lock:
             count = len(self._stored)
             return {
@@ -97,6 +130,8 @@ class Recording:
                 "frames": count,
                 "since": since,
                 "times": self._times[since:],
+                "needle": "".join(self._letters[since:]),
+                "names": dict(self._names),
                 "ms": {stage: spent / count for stage, spent in self._spent.items()},
                 **self._facts,
             }

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from nerveseg.errors import StoreError
 from nerveseg.ui.clips import ClipStore
 from nerveseg.ui.facts import SUFFIXES, demos
+from nerveseg.ui.recording import MAX_NAME
 
 __all__ = ["MAX_OVERLAYS", "open_demo", "router"]
 
@@ -37,6 +38,7 @@ def router(store: ClipStore | None, facts: dict[str, Any]) -> APIRouter:
     if store is not None:
         _add_opening(routes, store)
         _add_reading(routes, store)
+        _add_naming(routes, store)
     return routes
 
 
@@ -94,6 +96,19 @@ def _add_reading(routes: APIRouter, store: ClipStore) -> None:
     ) -> Response:
         data = store.get(clip_id).overlays(start, count)
         return Response(data, media_type="application/json", headers=_NOT_KEPT)
+
+
+def _add_naming(routes: APIRouter, store: ClipStore) -> None:
+    @routes.post("/clips/{clip_id}/planes/{key}")
+    @_missing_is_404
+    def name_plane(
+        clip_id: str, key: int, name: Annotated[str, Query(max_length=4 * MAX_NAME)]
+    ) -> dict[str, dict[int, str]]:
+        recording = store.get(clip_id)
+        try:
+            return {"names": recording.name_plane(key, name)}
+        except StoreError as error:
+            raise HTTPException(422, str(error)) from error
 
 
 def _missing_is_404(route: Callable[P, T]) -> Callable[P, T]:

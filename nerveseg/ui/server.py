@@ -32,7 +32,12 @@ _ASSETS = {
     "clip.js": "text/javascript",
     "player.js": "text/javascript",
     "stage.js": "text/javascript",
+    "guides.js": "text/javascript",
+    "places.js": "text/javascript",
+    "timeline.js": "text/javascript",
     "panel.js": "text/javascript",
+    "needle.js": "text/javascript",
+    "planes.js": "text/javascript",
 }
 _HEAD = (
     '<link rel="stylesheet" href="/replay/assets/replay.css">'

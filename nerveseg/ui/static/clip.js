@@ -15,6 +15,8 @@ export class Clip {
     this.id = id;
     this.status = null;
     this.starts = [];
+    this.letters = ""; // what is known of the needle's tip, a letter a frame
+    this.names = {}; // of planes, by their keys
     this.onStatus = onStatus;
     this.onFrame = onFrame;
     this.pictures = new Map();
@@ -120,6 +122,8 @@ export class Clip {
       // Some sources give every frame the same time.
       this.starts.push(start > before ? start : before + USUAL_SECONDS);
     }
+    this.letters += status.needle;
+    this.names = status.names;
     this.status = status;
     this.onStatus(this);
   }

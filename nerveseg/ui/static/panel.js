@@ -117,17 +117,23 @@ export function make(tag, className = "", text = "") {
   return element;
 }
 
+// A small drawing of [tag, attributes] shapes, for the eye only.
+export function picture(viewBox, shapes, className) {
+  const drawing = document.createElementNS(SVG, "svg");
+  const root = { viewBox, class: className, "aria-hidden": "true" };
+  for (const [name, value] of Object.entries(root)) drawing.setAttribute(name, value);
+  for (const [tag, values] of shapes) {
+    const shape = document.createElementNS(SVG, tag);
+    for (const [name, value] of Object.entries(values)) shape.setAttribute(name, value);
+    drawing.append(shape);
+  }
+  return drawing;
+}
+
 // A stretch of the class's line, in the colour of the row.
 function swatch(line) {
-  const picture = document.createElementNS(SVG, "svg");
-  picture.setAttribute("viewBox", "0 0 28 12");
-  picture.setAttribute("class", "nv-swatch");
-  picture.setAttribute("aria-hidden", "true");
-  const stroke = document.createElementNS(SVG, "line");
   const values = { x1: 2, y1: 6, x2: 26, y2: 6, "stroke-dasharray": DASHES[line] };
-  for (const [name, value] of Object.entries(values)) stroke.setAttribute(name, value);
-  picture.append(stroke);
-  return picture;
+  return picture("0 0 28 12", [["line", values]], "nv-swatch");
 }
 
 function figures(parts, millimetres) {

@@ -1,9 +1,12 @@
 // The Replay tab: ties the clip, the player, the stage and the panel together.
 
 import { Clip, getJson, problemOf } from "./clip.js";
+import { NeedlePanel } from "./needle.js";
 import { Panel, make } from "./panel.js";
+import { PlanesPanel } from "./planes.js";
 import { Player } from "./player.js";
 import { Stage } from "./stage.js";
+import { Timeline } from "./timeline.js";
 
 export async function mount(root) {
   if (root.dataset.mounted) return;
@@ -30,7 +33,15 @@ class Replay {
       show: (number) => this.show(number),
       onChange: () => this.tellPlayer(),
     });
-    this.panel = new Panel(part, facts, () => this.repaint());
+    const repaint = () => this.repaint();
+    this.panel = new Panel(part, facts, repaint);
+    this.needle = new NeedlePanel(part, facts, repaint);
+    this.planes = new PlanesPanel(part, facts, {
+      onLook: repaint,
+      onNames: repaint,
+      onProblem: (words) => this.complain(words),
+    });
+    this.timeline = new Timeline(part("timeline"), (number) => this.seek(number));
   }
 
   start() {
@@ -52,10 +63,7 @@ class Replay {
     on("forward", "click", () => player.step(1));
     on("hide", "click", () => this.hide(!this.hiding));
     on("speed", "change", () => player.setRate(Number(part("speed").value)));
-    on("scrub", "input", () => {
-      player.playing = false;
-      player.goTo(Number(part("scrub").value));
-    });
+    on("scrub", "input", () => this.seek(Number(part("scrub").value)));
     on("demo", "change", () => this.openDemo(part("demo").value));
     on("file", "change", () => {
       if (part("file").files.length) this.openFile(part("file").files[0]);
@@ -73,7 +81,10 @@ class Replay {
     });
     document.addEventListener("keydown", (event) => this.key(event));
     window.addEventListener("pagehide", () => this.clip?.close({ leaving: true }));
-    new ResizeObserver(() => this.repaint()).observe(part("screen"));
+    new ResizeObserver(() => {
+      this.repaint();
+      this.tellTimeline();
+    }).observe(part("screen"));
   }
 
   key(event) {
@@ -83,6 +94,9 @@ class Replay {
     const acts = {
       h: () => this.hide(!this.hiding),
       u: () => this.part("uncertainty").click(),
+      n: () => this.part("needle").click(),
+      g: () => this.part("guidance").click(),
+      p: () => this.part("planes").click(),
       " ": () => this.player.toggle(),
       ArrowLeft: () => this.player.step(-1),
       ArrowRight: () => this.player.step(1),
@@ -92,12 +106,17 @@ class Replay {
     const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const digit = /^[1-9]$/.test(name);
     // Space and arrows mean something of their own to a control that has the focus.
-    if (target && !scrubbing && !"hu".includes(name) && !digit) return;
+    if (target && !scrubbing && !"hungp".includes(name) && !digit) return;
     if (target?.matches("textarea, input[type=text]")) return;
     if (!digit && !(name in acts)) return;
     event.preventDefault();
     if (digit) this.panel.toggleClass(Number(name) - 1);
     else if (!event.repeat || name.startsWith("Arrow")) acts[name]();
+  }
+
+  seek(number) {
+    this.player.playing = false;
+    this.player.goTo(number);
   }
 
   hide(hiding) {
@@ -182,6 +201,7 @@ class Replay {
     this.shown = null;
     this.told = null;
     this.work(null);
+    this.planes.open(clip);
     this.player.open(clip, { play: clip.growing || clip.count > 1 });
   }
 
@@ -210,10 +230,13 @@ class Replay {
   repaint() {
     if (!this.shown?.picture.width) return; // none yet, or let go while a far frame loads
     this.stage.fit();
-    const { look } = this.panel;
-    if (this.hiding) Object.assign(look, { classes: [], names: false });
+    const { hiding } = this;
+    const look = { ...this.panel.look, ...this.needle.look, ...this.planes.look };
+    if (hiding) Object.assign(look, { classes: [], names: false, needle: false, guidance: false });
     this.stage.paint(this.shown, this.clip.size, look);
-    this.panel.tellFrame(this.shown.overlay, { hiding: this.hiding });
+    for (const panel of [this.panel, this.needle, this.planes]) {
+      panel.tellFrame(this.shown.overlay, { hiding });
+    }
   }
 
   tellPlayer() {
@@ -234,6 +257,12 @@ class Replay {
     const text = `Frame ${player.number + 1} / ${clip.total} · ${clock(clip.starts[player.number])}`;
     this.part("where").textContent = text;
     this.part("scrub").setAttribute("aria-valuetext", text);
+    this.tellTimeline();
+  }
+
+  tellTimeline() {
+    const { clip, player } = this;
+    if (clip) this.timeline.paint(clip.letters, clip.total, player.number, this.needle.look.needleColor);
   }
 
   tellClip() {

@@ -1,8 +1,13 @@
 // Draws one frame and the overlay that was computed from it, on one canvas, in one go.
 
+import { Guides, distanceRows } from "./guides.js";
+import { area, chip, chipSize, free, hidden } from "./places.js";
+
 const DASHES = { solid: [], dashed: [7, 5], dotted: [0.1, 4.5], dashdot: [8, 4, 0.1, 4] };
 const LABELS_PER_CLASS = 5;
 const BAR_MM = 10;
+const PLANES_OF = "fascia";
+const WHITE = "#ebebeb";
 
 export class Stage {
   constructor(canvas) {
@@ -23,7 +28,8 @@ export class Stage {
   }
 
   // `shot` is {number, picture, overlay}, `size` the source's [width, height] in pixels, and
-  // `look` {classes: [{name, label, color, line}], opacity, uncertainty, names}.
+  // `look` {classes: [{name, label, color, line}], opacity, uncertainty, names, needle, guidance,
+  // needleColor, planes, planeNames}.
   paint(shot, size, look) {
     const { canvas, context } = this;
     const scale = Math.min(canvas.width / size[0], canvas.height / size[1]);
@@ -41,12 +47,35 @@ export class Stage {
   }
 
   overlay(overlay, look, view) {
+    // Where there are lines, they stand for the area.
+    const fascia = look.classes.find(({ name }) => name === PLANES_OF);
+    const planes = look.planes && fascia ? overlay.planes : [];
     const found = look.classes
       .map((kind, at) => ({ kind, at, parts: overlay.classes[kind.name] }))
-      .filter(({ parts }) => parts);
+      .filter(({ kind, parts }) => parts && !(planes.length && kind === fascia));
     for (const { kind, at, parts } of found) this.fill(parts, kind, at, look, view);
     for (const { kind, parts } of found) this.outline(parts, kind, look, view);
-    if (look.names) this.names(found, view);
+    const boxed = found.map(({ kind, parts }) => {
+      const boxes = parts.outlines.map((path) => bounds(path, view));
+      return { kind, boxes: boxes.sort((one, other) => area(other) - area(one)) };
+    });
+    const taken = [];
+    const guides = new Guides(this.context, view, taken);
+    guides.planes(planes, fascia);
+    const solid = boxed.filter(({ kind }) => kind !== fascia).flatMap(({ boxes }) => boxes);
+    this.needle(guides, overlay, look, solid);
+    guides.planeNames(planes, fascia, look.planeNames, solid);
+    if (look.names) this.names(boxed, taken, view);
+  }
+
+  needle(guides, overlay, look, solid) {
+    const { guidance } = overlay;
+    const colors = Object.fromEntries(look.classes.map(({ name, color }) => [name, color]));
+    if (look.guidance && guidance) guides.path(guidance, look.needleColor, colors);
+    if (look.needle) guides.needle(overlay.needle, look.needleColor);
+    if (!look.guidance || !guidance) return;
+    const rows = distanceRows(overlay).map(({ name, words }) => ({ words, color: colors[name] ?? WHITE }));
+    guides.distances(rows, guidance.path, solid);
   }
 
   fill(parts, kind, at, look, view) {
@@ -77,13 +106,8 @@ export class Stage {
     context.setLineDash([]);
   }
 
-  names(found, view) {
-    const boxed = found.map(({ kind, parts }) => {
-      const boxes = parts.outlines.map((path) => bounds(path, view));
-      return { kind, boxes: boxes.sort((one, other) => area(other) - area(one)) };
-    });
+  names(boxed, taken, view) {
     const shapes = boxed.flatMap(({ boxes }) => boxes);
-    const taken = [];
     for (const { kind, boxes } of boxed) {
       for (const box of boxes.slice(0, LABELS_PER_CLASS)) {
         this.name(kind, box, shapes, taken, view.unit);
@@ -94,29 +118,18 @@ export class Stage {
   // Beside the structure where it hides least, and no other name; left out if there is no place.
   name(kind, [x0, y0, x1, y1], shapes, taken, unit) {
     const { context, canvas } = this;
-    context.font = `600 ${12 * unit}px system-ui, sans-serif`;
-    const width = context.measureText(kind.label).width + 10 * unit;
-    const height = 18 * unit;
+    const [width, height] = chipSize(context, kind.label, unit);
     const gap = 5 * unit;
     const middle = [(x0 + x1 - width) / 2, (y0 + y1 - height) / 2];
     const spots = [
       [middle[0], y0 - gap - height], [middle[0], y1 + gap],
       [x1 + gap, middle[1]], [x0 - gap - width, middle[1]],
     ];
-    const free = spots
-      .map(([x, y]) => [x, y, x + width, y + height])
-      .filter(([x, y, right, bottom]) => x >= 0 && y >= 0 && right <= canvas.width && bottom <= canvas.height)
-      .filter((box) => !taken.some((other) => shared(box, other) > 0));
-    const hidden = (box) => shapes.reduce((sum, shape) => sum + shared(box, shape), 0);
-    free.sort((one, other) => hidden(one) - hidden(other));
-    if (free.length === 0) return;
-    const [x, y] = free[0];
-    taken.push(free[0]);
-    context.fillStyle = "rgba(0, 0, 0, 0.66)";
-    context.fillRect(x, y, width, height);
-    context.fillStyle = kind.color;
-    context.textBaseline = "middle";
-    context.fillText(kind.label, x + 5 * unit, y + height / 2 + unit * 0.5);
+    const found = free(canvas, spots, [width, height], taken);
+    found.sort((one, other) => hidden(one, shapes) - hidden(other, shapes));
+    if (found.length === 0) return;
+    taken.push(found[0]);
+    chip(context, kind.label, found[0], kind.color, unit);
   }
 
   // A bar of one centimetre, where the scale is known and the bar fits.
@@ -181,14 +194,4 @@ function bounds(path, { scale, left, top }) {
     box[3] = Math.max(box[3], path[at + 1]);
   }
   return box.map((value, at) => (at % 2 ? top : left) + (value + 0.5) * scale);
-}
-
-function area([x0, y0, x1, y1]) {
-  return (x1 - x0) * (y1 - y0);
-}
-
-function shared(one, other) {
-  const width = Math.min(one[2], other[2]) - Math.max(one[0], other[0]);
-  const height = Math.min(one[3], other[3]) - Math.max(one[1], other[1]);
-  return Math.max(0, width) * Math.max(0, height);
 }
