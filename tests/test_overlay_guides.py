@@ -83,6 +83,19 @@ def before(tip, start, pixels):
     return tuple(np.array(tip) - way / np.hypot(*way) * pixels)
 
 
+def symbols(picture):
+    """Where the strip's symbols are: yellow or red, which its words are not."""
+    strip = picture[:120].astype(int)
+    return (strip[..., 2] - strip[..., 0] > 60) & (strip[..., 2] > 180)
+
+
+def _fullness(form):
+    found, _ = cv2.findContours(form.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outline = max(found, key=len)
+    _, _, width, height = cv2.boundingRect(outline)
+    return cv2.contourArea(outline) / ((width - 1) * (height - 1))
+
+
 class TestNeedle:
     @pytest.mark.parametrize(
         ("state", "low", "high"),
@@ -192,14 +205,23 @@ class TestGuidance:
         assert distance_words(px, scale, rough=rough) == words
 
     def test_every_warning_gets_a_row_with_a_symbol(self):
-        keys = ("vessel on path", "nerve on path", "tip in vessel")
-        heights, ambers = [], []
-        for count in range(4):
+        keys = ("tip in vessel", "vessel on path", "nerve on path", "something new")
+        heights, signs = [], []
+        for count in range(5):
             picture = draw(result_of(SEEN, warnings=keys[:count]), OverlayStyle(**BARE))
-            heights.append(int(changed(picture)[:100, 250:400].any(axis=1).sum()))
-            ambers.append(int(near(picture, (255, 207, 112), 30)[:100].sum()))
+            heights.append(int(changed(picture)[:120, 250:400].any(axis=1).sum()))
+            signs.append(int(symbols(picture).sum()))
         assert heights == sorted(set(heights)), heights
-        assert ambers == sorted(set(ambers)), ambers
+        assert np.diff(signs).min() > 25, signs
+
+    def test_the_symbols_differ_in_form_and_not_just_in_colour(self):
+        forms = [
+            symbols(draw(result_of(state, warnings=(key,)), OverlayStyle(**BARE)))
+            for state, key in ((SEEN, "tip in vessel"), (SEEN, "vessel on path"), (LOST, ""))
+        ]
+        # How much of its own box a form fills: an octagon most, a triangle about half.
+        octagon, triangle, ring = (_fullness(form) for form in forms)
+        assert triangle < 0.6 < 0.7 < min(ring, octagon)
 
     def test_a_lost_tip_is_told_once(self):
         told = draw(result_of(LOST, warnings=("tip lost",)), OverlayStyle(**BARE))
