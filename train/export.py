@@ -26,7 +26,7 @@ from train.config import ExperimentConfig
 from train.data import split_samples
 from train.fit import PHANTOM, held_out_grounds, spec_of
 from train.needles.calibrate import fit_confidence
-from train.needles.dataset import GEL, SceneSet
+from train.needles.dataset import DRAWN, SceneSet
 from train.predictors import from_torch
 from train.thresholds import tuned
 
@@ -157,12 +157,12 @@ def export_run(
     learnt the needle on top of an exported file keeps that file's thresholds.
     """
     config = load_config(checkpoint)
-    real = [name for name in config.data.mix if name not in (PHANTOM, GEL)]
+    real = [name for name in config.data.mix if name not in (PHANTOM, *DRAWN)]
     validation = [s for name in real for s in split_samples(cards.load(name), "val", root=root)]
     spec = dataclasses.replace(
         spec_of(config),
         version=version,
-        trained_on=tuple(name for name in config.data.mix if name != GEL),
+        trained_on=tuple(name for name in config.data.mix if name not in DRAWN),
         licences={name: cards.load(name).licence for name in real},
     )
     segmenter = from_torch(load_network(checkpoint), spec)

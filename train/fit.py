@@ -25,8 +25,9 @@ from train.checkpoint import start_from
 from train.config import ExperimentConfig
 from train.data import Item, PreparedSet, prepare, sampler, split_samples
 from train.module import SegmentationModule
-from train.needles.dataset import GEL, Grounds, NumberedDraws, SceneSet
+from train.needles.dataset import DRAWN, PHANTOM_NEEDLE, Grounds, NumberedDraws, SceneSet
 from train.needles.module import NeedleModule
+from train.needles.phantoms import phantom_scenes
 
 __all__ = ["PHANTOM", "fit", "held_out_grounds", "phantom_samples", "spec_of"]
 
@@ -122,7 +123,7 @@ def _items(config: ExperimentConfig, root: Path | None) -> tuple[list[Item], lis
     training: list[Item] = []
     validation: list[Item] = []
     for card in config.data.mix:
-        if card == GEL:
+        if card in DRAWN:
             continue
         if card == PHANTOM:
             frames = config.data.phantom_frames
@@ -159,7 +160,8 @@ def _scene_loader(
 ) -> DataLoader[Any]:
     """Needle scenes on ``items``: always new ones, or the same ``scenes`` of them each time."""
     strength = config.data.augmentation
-    dataset = SceneSet(_grounds(config, items), spec_of(config), seed=seed, strength=strength)
+    grounds = _grounds(config, items, seed=seed)
+    dataset = SceneSet(grounds, spec_of(config), seed=seed, strength=strength)
     return DataLoader(
         dataset,
         batch_size=config.optim.batch_size,
@@ -177,15 +179,16 @@ def held_out_grounds(config: ExperimentConfig, samples: Iterable[Sample]) -> Gro
     if PHANTOM in config.data.mix:
         frames = max(4, config.data.phantom_frames // 4)
         items += prepare(phantom_samples(frames, seed=config.seed + 2), kept)
-    return _grounds(config, items)
+    return _grounds(config, items, seed=config.seed + 2)
 
 
-def _grounds(config: ExperimentConfig, items: list[Item]) -> Grounds:
+def _grounds(config: ExperimentConfig, items: list[Item], *, seed: int) -> Grounds:
     by_card: dict[str, list[Item]] = {}
     for item in items:
         by_card.setdefault(item.card, []).append(item)
-    mix = {c: share for c, share in config.data.mix.items() if c == GEL or c in by_card}
-    return Grounds(by_card, mix)
+    mix = {c: share for c, share in config.data.mix.items() if c in DRAWN or c in by_card}
+    ready = phantom_scenes(config.data.phantom_frames, seed=seed, side=config.model.input_hw[0])
+    return Grounds(by_card, mix, list(ready) if PHANTOM_NEEDLE in mix else ())
 
 
 def _training_loader(config: ExperimentConfig, items: list[Item]) -> DataLoader[Any]:

@@ -39,8 +39,8 @@ class NeedleUnet(nn.Module):
 
     Answers the classes of ``base``, then the needle's shaft and its tip's heat map. ``base`` is
     never trained here, nor are its running statistics moved: what it had learnt stays exactly as
-    it was. A needle's edges are finer than what the encoder keeps, so the second decoder also gets
-    two small convolutions of the picture itself.
+    it was. A needle's edges are not what the encoder was trained to keep, so the second decoder
+    also gets a few small convolutions of the picture itself.
     """
 
     base: Any  # smp's models are untyped
@@ -58,15 +58,12 @@ class NeedleUnet(nn.Module):
         self.base.requires_grad_(False)
         channels = list(self.base.encoder.out_channels)
         width = config.needle_channels[-1]
-        self.detail = nn.Sequential(
-            nn.Conv2d(1, width, kernel_size=3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
+        self.fine = nn.Sequential(*_conv(1, width, stride=2), *_conv(width, width))
+        self.coarse = nn.Sequential(
+            *_conv(width, 2 * width, stride=2), *_conv(2 * width, 2 * width)
         )
         channels[1] += width
+        channels[2] += 2 * width
         self.decoder = UnetDecoder(
             channels, (*config.needle_channels, width), n_blocks=len(config.needle_channels) + 1
         )
@@ -94,8 +91,10 @@ class NeedleUnet(nn.Module):
         return self._needle(x, features)
 
     def _needle(self, x: torch.Tensor, features: list[torch.Tensor]) -> torch.Tensor:
-        fine = torch.cat([features[1], self.detail(x)], dim=1)
-        found = self.decoder([features[0], fine, *features[2:]])
+        fine = self.fine(x)
+        coarse = torch.cat([features[2], self.coarse(fine)], dim=1)
+        fine = torch.cat([features[1], fine], dim=1)
+        found = self.decoder([features[0], fine, coarse, *features[3:]])
         return cast("torch.Tensor", self.head(found))
 
 
@@ -215,11 +214,12 @@ class PlainUNet(nn.Module):
 
 
 def _double(into: int, out: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for width in (into, out):
-        layers += [
-            nn.Conv2d(width, out, kernel_size=3, padding=1, bias=False),
-            nn.BatchNorm2d(out),
-            nn.ReLU(inplace=True),
-        ]
-    return nn.Sequential(*layers)
+    return nn.Sequential(*_conv(into, out), *_conv(out, out))
+
+
+def _conv(into: int, out: int, *, stride: int = 1) -> list[nn.Module]:
+    return [
+        nn.Conv2d(into, out, kernel_size=3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(out),
+        nn.ReLU(inplace=True),
+    ]

@@ -15,12 +15,18 @@ from nerveseg.vision.preprocess import ModelSpec
 from train import augment
 from train.data import Item
 from train.needles.render import DrawnNeedle
-from train.needles.scenes import Scene, make_scene
+from train.needles.scenes import Scene, make_scene, mirrored
 
-__all__ = ["GEL", "Grounds", "NumberedDraws", "SceneSet", "targets"]
+__all__ = ["DRAWN", "GEL", "PHANTOM_NEEDLE", "Grounds", "NumberedDraws", "SceneSet", "targets"]
 
 GEL = "gel"
 """The ground that is drawn, in the place of a card's name."""
+
+PHANTOM_NEEDLE = "phantom-needle"
+"""Scenes that come with the phantom's own needle, in the place of a card's name."""
+
+DRAWN = (GEL, PHANTOM_NEEDLE)
+"""Names in a mix that are no cards."""
 
 _TIP_SIGMA = 3.0
 
@@ -29,25 +35,31 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grounds:
-    """Pictures without needles by card, and each card's share of the scenes.
+    """Pictures without needles by card, scenes that are ready, and each kind's share.
 
     Raises `DataError` for a card that has a share but no pictures.
     """
 
     items: Mapping[str, Sequence[Item]]
     mix: Mapping[str, float]
+    ready: Sequence[Scene] = ()
 
     def __post_init__(self) -> None:
-        empty = [card for card in self.mix if card != GEL and not self.items.get(card)]
+        there = {GEL, *(card for card, items in self.items.items() if items)}
+        if self.ready:
+            there.add(PHANTOM_NEEDLE)
+        empty = sorted(set(self.mix) - there)
         if empty:
             raise DataError(f"no pictures in {empty}; run `nerveseg data check` on each")
 
-    def draw(self, rng: np.random.Generator) -> npt.NDArray[np.uint8] | None:
-        """A picture, or ``None`` for gel."""
+    def draw(self, rng: np.random.Generator) -> npt.NDArray[np.uint8] | Scene | None:
+        """A picture, a scene that is ready, or ``None`` for gel."""
         shares = np.array(list(self.mix.values()))
         card = list(self.mix)[int(rng.choice(len(shares), p=shares / shares.sum()))]
         if card == GEL:
             return None
+        if card == PHANTOM_NEEDLE:
+            return self.ready[int(rng.integers(len(self.ready)))]
         return self.items[card][int(rng.integers(len(self.items[card])))].picture
 
 
@@ -72,9 +84,11 @@ class SceneSet(Dataset[Batch]):
         ground = self._grounds.draw(rng)
         for transform in (self._geometry, self._looks):
             transform.set_random_seed(int(rng.integers(2**31)))
-        if ground is not None:
-            ground = self._geometry(image=ground)["image"]
-        scene = make_scene(ground, rng, side=self._side)
+        if isinstance(ground, Scene):
+            scene = mirrored(ground) if rng.random() < 0.5 else ground
+        else:
+            moved = None if ground is None else self._geometry(image=ground)["image"]
+            scene = make_scene(moved, rng, side=self._side)
         picture = np.ascontiguousarray(self._looks(image=scene.picture)["image"])
         return Scene(picture, scene.needle)
 

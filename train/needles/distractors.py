@@ -59,7 +59,7 @@ def _floor(shape: tuple[int, ...], _: Field, rng: np.random.Generator) -> Floats
     """The bottom of a bath, or a bone: a long bright line that rings."""
     height, width = shape
     x = np.arange(-5, width + 5, 0.5, dtype=np.float32)
-    lean, bow = rng.normal(0, 0.12), rng.normal(0, 0.15)
+    lean, bow = rng.normal(0, 0.18), rng.normal(0, 0.2)
     share = x / width - 0.5
     y = height * (rng.uniform(0.45, 0.97) + lean * share + bow * (share**2 - 0.08))
     points = np.stack([x, y], axis=1).astype(np.float32)
@@ -143,8 +143,8 @@ def _scanner_marks(picture: Image, rng: np.random.Generator) -> Image:
 
 _MAKERS = (
     (_flecks, 0.3),
-    (_wires, 0.15),
-    (_floor, 0.2),
+    (_wires, 0.25),
+    (_floor, 0.28),
     (_cross_section, 0.12),
     (_membrane, 0.2),
     (_haze, 0.15),

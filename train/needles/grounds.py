@@ -32,8 +32,8 @@ def gel(rng: np.random.Generator, shape: tuple[int, int]) -> Image:
     clouds = 1 + rng.uniform(0, 0.3) * grain(rng, shape, (40.0, 30.0))
     fading = np.linspace(1, rng.uniform(0.3, 1.1), height, dtype=np.float32)[:, None]
     picture = rng.uniform(20, 110) * speckle * clouds * fading
-    if rng.random() < 0.3:
-        picture += _scatterers(rng, shape)
+    if rng.random() < 0.45:
+        picture = rng.uniform(0.2, 1) * picture + _scatterers(rng, shape)
     if rng.random() < 0.5:
         picture = _block(rng, picture)
     return np.asarray(np.clip(picture, 0, 255), np.uint8)
@@ -50,7 +50,7 @@ def _scatterers(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
     number = int(rng.integers(80, 700))
     rows, columns = rng.integers(0, shape[0], number), rng.integers(0, shape[1], number)
     points[rows, columns] = rng.uniform(0.2, 1, number)
-    sigma_x, sigma_y = rng.uniform(1.2, 3.0), rng.uniform(0.7, 1.4)
+    sigma_x, sigma_y = rng.uniform(1.2, 4.0), rng.uniform(0.7, 1.8)
     flecks = cv2.GaussianBlur(points, (0, 0), sigma_x, sigmaY=sigma_y)
     return np.asarray(flecks * (2 * np.pi * sigma_x * sigma_y * rng.uniform(60, 200)), np.float32)
 

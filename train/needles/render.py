@@ -19,7 +19,7 @@ import numpy.typing as npt
 from train.needles.fields import Field, Image
 from train.needles.grounds import grain
 
-__all__ = ["DrawnNeedle", "draw", "segment_layer"]
+__all__ = ["DrawnNeedle", "band", "draw", "segment_layer"]
 
 Floats = npt.NDArray[np.float32]
 _STEP = 0.5
@@ -68,10 +68,13 @@ def draw(
     level = rng.uniform(70, 290)
     layer = level * _shaft_layer(picture.shape, course, echo, psf, rng)
     extras = _extras(layer, course, echo, beam, psf, level, rng)
+    if tip_in_plane and rng.random() < 0.3:
+        extras = np.maximum(extras, _glint(layer.shape, course, psf, level, rng))
     shaded = _shadow(picture, layer, beam, rng)
     mixed = _mix(shaded, layer, extras, psf, rng)
     mixed[~field.inside] = 0
-    return mixed, _truth(picture.shape, course, echo * min(1.0, level / 130), tip_in_plane)
+    strength = echo * np.float32(min(1.0, level / 130))
+    return mixed, _truth(picture.shape, course, strength, tip_in_plane, psf)
 
 
 def segment_layer(
@@ -150,8 +153,8 @@ def _step(past: Floats, soft: float) -> Floats:
 
 def _spread(rng: np.random.Generator, *, curved: bool) -> tuple[float, float]:
     """Deviation of the point spread, in pixels, across and along the beam."""
-    axial = rng.uniform(0.55, 1.5)
-    return axial * rng.uniform(1.0, 3.2 if curved else 2.2), axial
+    axial = math.exp(rng.uniform(math.log(0.5), math.log(2.6)))
+    return min(6.0, axial * rng.uniform(1.0, 3.0 if curved else 2.2)), axial
 
 
 def _along_echo(
@@ -173,7 +176,7 @@ def _along_echo(
         echo = echo * (1 - rng.uniform(0.6, 1) * np.exp(-(((share - gap) / half) ** 4)))
     if tip_in_plane and rng.random() < 0.65:
         behind = (number - 1 - np.arange(number)) * _STEP
-        echo = echo + rng.uniform(0.1, 1.1) * np.exp(-((behind / rng.uniform(1.5, 6)) ** 2))
+        echo = echo + rng.uniform(0.1, 1.2) * np.exp(-((behind / rng.uniform(1.5, 9)) ** 2))
     if tip_in_plane:  # the end itself always shows: else the tip would not be in view
         behind = (number - 1 - np.arange(number)) * _STEP
         echo = np.maximum(echo, 0.5 * np.exp(-((behind / 5) ** 2)))
@@ -193,8 +196,8 @@ def _shaft_layer(
         across = -across  # the far wall is the deeper one
     layer = segment_layer(shape, course.points, echo, psf)
     if rng.random() < 0.55:
-        gauge = rng.uniform(1.2, 5.0)
-        for share in (0.5, 1.0):
+        gauge = rng.uniform(1.2, 6.5)
+        for share in (0.33, 0.67, 1.0):
             wall = course.points + across * (gauge * share)
             faint = echo * np.float32(rng.uniform(0.2, 0.95))
             layer = np.maximum(layer, segment_layer(shape, wall, faint, psf))
@@ -257,6 +260,20 @@ def _ghost(
     return level * segment_layer(shape, turned[keep].astype(np.float32), faint, wide)
 
 
+def _glint(
+    shape: tuple[int, ...],
+    course: _Course,
+    psf: tuple[float, float],
+    level: float,
+    rng: np.random.Generator,
+) -> Floats:
+    """The bevel as a bright blob, wider across the beam than the shaft."""
+    end = course.points[-8:]
+    wide = (min(8.0, psf[0] * rng.uniform(1, 2.5)), psf[1] * rng.uniform(1, 1.8))
+    flash = np.full(len(end), rng.uniform(0.5, 1.5), np.float32)
+    return np.asarray(level * segment_layer(shape, end, flash, wide), np.float32)
+
+
 def _shadow(
     picture: Image, layer: Floats, beam: tuple[float, float], rng: np.random.Generator
 ) -> Floats:
@@ -287,7 +304,11 @@ def _mix(
 
 
 def _truth(
-    shape: tuple[int, ...], course: _Course, echo: Floats, tip_in_plane: bool
+    shape: tuple[int, ...],
+    course: _Course,
+    echo: Floats,
+    tip_in_plane: bool,
+    psf: tuple[float, float],
 ) -> DrawnNeedle:
     """Where the shaft counts as shown: its smoothed echo says so, and short gaps don't matter."""
     number = len(echo)
@@ -295,8 +316,9 @@ def _truth(
     smooth = cv2.blur(echo[None, :], (window, 1), borderType=cv2.BORDER_REPLICATE)[0]
     closed = _bridged(smooth >= _PLAIN, reach=int(0.15 * number))
     doubtful = _bridged(smooth >= _FAINT, reach=int(0.15 * number)) & ~closed
-    shaft = _band(shape, course.points[closed], width=3.0)
-    faint = _band(shape, course.points[doubtful], width=7.0) > 0.2
+    thick = math.hypot(psf[0] * course.along[1], psf[1] * course.along[0])
+    shaft = band(shape, course.points[closed], width=float(np.clip(2.4 * thick, 3.0, 8.0)))
+    faint = band(shape, course.points[doubtful], width=9.0) > 0.2
     judged = ~faint | (shaft > 0.2)
     first, last = course.points[0], course.points[-1]
     return DrawnNeedle(
@@ -315,7 +337,7 @@ def _bridged(shown: npt.NDArray[np.bool_], *, reach: int) -> npt.NDArray[np.bool
     return np.asarray(closed[reach : reach + len(shown)] > 0)
 
 
-def _band(shape: tuple[int, ...], points: Floats, *, width: float) -> Floats:
+def band(shape: tuple[int, ...], points: Floats, *, width: float) -> Floats:
     """Coverage, 0..1, of a band of ``width`` pixels along ``points``."""
     marks = np.full((shape[0], shape[1]), 255, np.uint8)
     cell = np.round(points).astype(int)

@@ -12,9 +12,9 @@ from train.needles import distractors, fields, grounds, render
 from train.needles.fields import Image
 from train.needles.render import DrawnNeedle
 
-__all__ = ["Scene", "make_scene"]
+__all__ = ["Scene", "make_scene", "mirrored"]
 
-_NEEDLE, _SECTOR = 0.72, 0.33
+_NEEDLE, _SECTOR = 0.65, 0.36
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,3 +55,14 @@ def _gain(picture: Image, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
         return picture
     table = 255 * rng.uniform(0.35, 1.0) * (np.arange(256) / 255) ** rng.uniform(0.8, 1.8)
     return np.asarray(cv2.LUT(picture, np.clip(table, 0, 255).astype(np.uint8)), np.uint8)
+
+
+def mirrored(scene: Scene) -> Scene:
+    """The scene with left and right exchanged."""
+    picture = np.ascontiguousarray(scene.picture[:, ::-1])
+    needle, last = scene.needle, scene.picture.shape[1] - 1
+    if needle is None:
+        return Scene(picture, None)
+    tip = None if needle.tip_xy is None else (last - needle.tip_xy[0], needle.tip_xy[1])
+    entry = (last - needle.entry_xy[0], needle.entry_xy[1])
+    return Scene(picture, DrawnNeedle(entry, tip, needle.shaft[:, ::-1], needle.judged[:, ::-1]))
