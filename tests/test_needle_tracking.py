@@ -184,13 +184,13 @@ class TestSteadiness:
         return np.array(rows).T
 
     @pytest.mark.parametrize("fps", [15, 25, 30, 60])
-    def test_a_still_tip_jitters_less_than_half_as_much(self, fps):
+    def test_a_still_tip_jitters_a_third_as_much(self, fps):
         raw, followed = [], []
         for seed in range(6):
             time, seen, known = self.errors(fps, lambda _: 300.0, seed)
             raw.append(np.abs(np.diff(seen[time > 0.5])).mean())
             followed.append(np.abs(np.diff(known[time > 0.5])).mean())
-        assert np.mean(followed) < 0.5 * np.mean(raw)
+        assert np.mean(followed) < np.mean(raw) / 3
 
     @pytest.mark.parametrize("fps", [15, 25, 30, 60])
     def test_a_tip_that_starts_at_400_px_a_second_is_not_left_behind(self, fps):
@@ -218,6 +218,14 @@ class TestSteadiness:
             if ours.needle:
                 tip = tuple(3 * value for value in ours.needle.tip_xy)
                 assert theirs.needle.tip_xy == pytest.approx(tip, abs=1e-4)
+
+    def test_a_long_clip_wears_nothing_out(self):
+        """Rounding must not add up: 100 seconds at 60 frames a second."""
+        rng, tracker = np.random.default_rng(5), NeedleTracker(DIAGONAL)
+        with np.errstate(all="raise"):
+            states = [tracker.update(noisy(needle(), rng), i / 60) for i in range(6000)]
+        assert statuses(states).count("s") > 5950
+        assert all(math.dist(s.needle.tip_xy, SURE.tip_xy) < 12 for s in states if s.needle)
 
 
 def scaled(seen, factor):

@@ -1,16 +1,16 @@
 """What an insertion measures: its time, its way, how much of it was in sight, what it came near.
 
-The measures are those of Perk Tutor (Ungi et al., IEEE Trans Biomed Eng 59(12), 2012, and its
-review PMC4384236) as far as a picture alone can tell them: a tracked needle has a place outside
-the image plane, one that is only seen has none. What can't be measured is ``None``, and no
-number stands for it. Lengths are in millimetres when every frame tells the same scale, else in
-pixels, and ``unit`` says which.
+The measures are those of Perk Tutor (Ungi et al., IEEE Trans Biomed Eng 59(12), 2012;
+PMC4384236), as far as a picture alone can tell them: a tracked needle has a place outside the
+image plane, one that is only seen has none. What can't be measured is ``None``, and no number
+stands for it. Lengths are in millimetres when every frame tells the same scale, else in pixels,
+and ``unit`` says which.
 
 Only a tip that is *seen* counts; a predicted one is a guess. A tip that is held still jitters by
-a fraction of a millimetre, which over a clip would add up to a long way. So its path is drawn
-from corner to corner: the next corner is where the tip is first seen `LEAST_MOVE_MM` or more
-from the last one. Where the tip was out of sight, the path is the straight way: the shortest
-that it can have gone.
+a fraction of a millimetre, which over a clip would add up to a long way. So its places are
+smoothed (`TipPath.places`), and its path is drawn from corner to corner: the next corner is
+where the tip is first `LEAST_MOVE_MM` or more from the last one. Where the tip was out of
+sight, the path is the straight way: the shortest that it can have gone.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ _ANYWHERE = 0.25
 """Share of the diagonal: how little is known of a tip that isn't seen."""
 
 _SUDDEN = 2.5
-_PERSISTENT = 1.0
+_PERSISTENT = 1.5
 """Standard deviations: a surprise of the first at once, or of the second twice the same way."""
 
 
@@ -115,6 +115,9 @@ class MotionFilter:
         self._kalman.measurementMatrix = looks
         self._kalman.measurementNoiseCov = noise
         self._kalman.correct(looks @ np.asarray(self._kalman.statePre) + seen[:, None])
+        # Rounding would make the covariance ever less symmetric, and in the end negative.
+        after = np.asarray(self._kalman.errorCovPost)
+        self._kalman.errorCovPost = (after + after.T) / 2
         self._limit()
 
     @property

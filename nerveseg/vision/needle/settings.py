@@ -24,8 +24,8 @@ class Motion:
 
     along_noise: float = 0.00375
     across_noise: float = 0.0019
-    still_along: float = 0.15
-    still_across: float = 0.08
+    still_along: float = 0.08
+    still_across: float = 0.05
     still_turn: float = 0.4
     jump_along: float = 0.35
     jump_across: float = 0.15
