@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 
 from nerveseg.errors import DataError, ModelError, StoreError
-from nerveseg.types import GrayImage, Mask, Sample
+from nerveseg.types import Box, GrayImage, Mask, Plane, Sample, Segmentation
 from train import data as reading
 from train import evaluate as harness
 from train.compare import compare, compare_cli
 from train.evaluate import evaluate, evaluate_cli
+from train.plane_scores import expert_lines
+from train.plane_scores import score as score_planes
 from train.predictors import Prediction, Predictor
 from train.report import Provenance, read_rows, write
 from train.scores import Report
@@ -254,6 +256,161 @@ def test_a_foreign_csv_is_refused(tmp_path: Path, content: str | None) -> None:
         (tmp_path / "per_image.csv").write_text(content)
     with pytest.raises(DataError, match=r"can't read .*per_image.csv"):
         read_rows(tmp_path)
+
+
+# Planes
+
+LONG = Box(0, 0, 200, 100)
+
+
+def band(*runs: tuple[int, int, int, int], shape: tuple[int, int] = (100, 200)) -> Mask:
+    """Drawn as first row, last row, first column, last column."""
+    mask = np.zeros(shape, bool)
+    for top, bottom, left, right in runs:
+        mask[top : bottom + 1, left : right + 1] = True
+    return mask
+
+
+def plane(y: float, left: int = 0, right: int = 199, *, fall: float = 0.0) -> Plane:
+    x = np.arange(left, right + 1, dtype=float)
+    heights = y + np.linspace(-fall, fall, len(x))
+    return Plane(tuple(zip(x.tolist(), heights.tolist(), strict=True)), 4.0, 0.9)
+
+
+def drawn(mask: Mask, known: str = "fascia") -> Sample:
+    image = np.zeros(mask.shape, np.uint8)
+    masks = {"fascia": mask} if known == "fascia" else {}
+    return Sample("a", image, masks, frozenset({known}), "a", "made-up")
+
+
+def test_experts_lines_are_the_middles_of_the_bands() -> None:
+    mask = band((10, 13, 0, 199), (60, 64, 50, 149))
+    shallow, deep = expert_lines(mask, LONG)
+    assert (shallow.columns == np.arange(200)).all()
+    assert (shallow.rows == 11.5).all()
+    assert (deep.columns == np.arange(50, 150)).all()
+    assert (deep.rows == 62).all()
+
+
+def test_specks_of_the_brush_are_no_lines() -> None:
+    assert expert_lines(band((10, 12, 0, 4)), LONG) == ()
+    assert expert_lines(band(), LONG) == ()
+
+
+def test_a_forked_band_has_no_middle_where_it_is_two() -> None:
+    fork = band((10, 13, 0, 99), (10, 11, 100, 149), (13, 13, 99, 149))
+    (line,) = expert_lines(fork, LONG)
+    assert (line.columns == np.arange(100)).all()
+
+
+# name: planes; lines found of 2, false planes, columns covered of 400, distance in rows. The lines
+# are at 20 and 60 on all 200 columns; 2 % of the height of 100 are 2 rows
+PLANE_CASES: list[tuple[str, list[Plane], int, int, int, float]] = [
+    ("both right", [plane(20), plane(60)], 2, 0, 400, 0.0),
+    ("one off by a row", [plane(20), plane(61)], 2, 0, 400, 0.5),
+    ("one too far", [plane(20), plane(63)], 1, 1, 200, 0.0),
+    ("none", [], 0, 0, 0, math.nan),
+    ("half of the columns are enough", [plane(20, 0, 99)], 1, 0, 100, 0.0),
+    ("less are not, yet it is not false", [plane(20, 0, 79)], 0, 0, 80, 0.0),
+    ("two parts of one line", [plane(20, 0, 80), plane(20, 120, 199)], 1, 0, 161, 0.0),
+    ("two on one line, the nearest counts", [plane(20), plane(21)], 1, 0, 200, 0.0),
+    # off by up to 4 rows at the ends, 2 on average: on the line within half of its columns
+    ("slanting away", [plane(20, fall=4.0)], 1, 0, 100, 2.0),
+    ("between the lines", [plane(40), plane(20)], 1, 1, 200, 0.0),
+]
+
+
+@pytest.mark.parametrize(
+    ("planes", "found", "false", "covered", "distance"),
+    [case[1:] for case in PLANE_CASES],
+    ids=[case[0] for case in PLANE_CASES],
+)
+def test_planes_worked_by_hand(
+    planes: list[Plane], found: int, false: int, covered: int, distance: float
+) -> None:
+    truth = drawn(band((18, 22, 0, 199), (58, 62, 0, 199)))
+    row = score_planes(truth, planes, region=LONG, class_name="fascia")
+    assert (row.lines, row.found, row.planes, row.false) == (2, found, len(planes), false)
+    assert (row.columns, row.covered) == (400, covered)
+    assert row.distance_px == pytest.approx(distance, abs=0.02, nan_ok=True)
+    assert row.distance_share == pytest.approx(distance / 100, abs=2e-4, nan_ok=True)
+
+
+def test_heights_are_those_of_the_image_region() -> None:
+    truth = drawn(band((18, 22, 0, 199)))
+    region = Box(0, 0, 200, 50)
+    row = score_planes(truth, [plane(20.9)], region=region, class_name="fascia")
+    assert (row.height_px, row.found) == (50, 1)
+    assert row.distance_share == pytest.approx(0.9 / 50)
+    row = score_planes(truth, [plane(21.1)], region=region, class_name="fascia")
+    assert row.found == 0
+
+
+def test_a_picture_without_lines_counts_its_false_planes_alone() -> None:
+    row = score_planes(drawn(band()), [plane(20)], region=LONG, class_name="fascia")
+    assert (row.lines, row.found, row.planes, row.false, row.measured) == (0, 0, 1, 1, 0)
+
+
+def lines_model(content: Mask) -> Predictor:
+    """Answers every picture with the fascia drawn in ``content``."""
+    probability = cv2.GaussianBlur(content.astype(np.float32), (0, 0), 1.0)
+
+    def predict(image: GrayImage) -> Prediction:
+        height, width = image.shape
+        whole = Box(0, 0, width, height)
+        found = Segmentation(
+            {"fascia": probability}, whole, (height, width), {"fascia": 0.5}, "lines@1"
+        )
+        return Prediction({"fascia": probability}, {"fascia": content}, found)
+
+    return Predictor("lines@1", ("fascia",), {"fascia": 0.5}, predict)
+
+
+def test_the_report_tells_of_planes(tmp_path: Path) -> None:
+    truth = band((18, 22, 0, 199), (58, 62, 0, 199))
+    report = evaluate(
+        lines_model(band((19, 23, 0, 199))), [drawn(truth), drawn(truth)], classes=["fascia"]
+    )
+    write(report, tmp_path, provenance=PROVENANCE)
+    planes = json.loads((tmp_path / "report.json").read_text("utf-8"))["sections"]["planes"]
+    (figures,) = planes["sets"]
+    assert (figures["lines"], figures["found"], figures["false"]) == (4, 2, 0)
+    assert figures["measures"]["found_rate"]["value"] == 0.5
+    share = figures["measures"]["distance_share"]
+    assert share["value"] == pytest.approx(1.0, abs=0.05)
+    assert (share["unit"], share["n"], share["low"]) == ("%", 2, None)
+    assert len(planes["worst"]) == 2
+    assert all((tmp_path / case["picture"]).is_file() for case in planes["worst"])
+    markdown = (tmp_path / "report.md").read_text("utf-8")
+    assert "## Fascial planes as lines" in markdown
+    assert "| made-up | 2 (1) | 4 | 2 | 2 | 0 | 1.00 % | 1.0 px | 0.500 |" in markdown
+    header, *rows = (tmp_path / "planes.csv").read_text("utf-8").splitlines()
+    assert header.startswith("card,name,group,height_px,lines,found")
+    assert len(rows) == 2
+
+
+def test_the_worst_pictures_of_planes_come_first() -> None:
+    model = lines_model(band((18, 22, 0, 199)))
+    missed = drawn(band((18, 22, 0, 199), (58, 62, 0, 199)))
+    near = drawn(band((19, 23, 0, 199)))
+    right = drawn(band((18, 22, 0, 199)))
+    report = evaluate(model, [right, missed, near], classes=["fascia"], worst=2)
+    (section,) = report.sections
+    said = [picture.caption.partition(": ")[2] for picture in section.pictures]
+    assert said == ["1 of 2 found, distance 0.00 %", "1 of 1 found, distance 1.00 %"]
+
+
+def test_planes_are_not_measured_where_fascia_is_unknown_or_not_asked_for() -> None:
+    model = oracle({0: np.zeros((100, 200), bool)}, classes=("nerve", "fascia"))
+    report = evaluate(model, [drawn(band(), known="nerve")], classes=["nerve", "fascia"])
+    assert report.sections == ()
+    lines = lines_model(band((18, 22, 0, 199)))
+    both = Predictor("both@1", ("nerve", "fascia"), {"nerve": 0.5, "fascia": 0.5}, model.predict)
+    picture = Sample(
+        "a", np.zeros((100, 200), np.uint8), {}, frozenset({"nerve", "fascia"}), "a", "made-up"
+    )
+    assert evaluate(both, [picture], classes=["nerve"]).sections == ()
+    assert len(evaluate(lines, [picture], classes=["fascia"]).sections) == 1
 
 
 # Comparisons

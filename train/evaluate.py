@@ -12,10 +12,11 @@ import shlex
 import sys
 from bisect import insort
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import Protocol, TypeAlias
 
 from rich.progress import track
 
@@ -26,11 +27,33 @@ from nerveseg.errors import DataError, ModelError
 from nerveseg.types import Sample
 from nerveseg.video.crop import find_region
 from train.data import split_samples
+from train.plane_scores import PlaneMeter
 from train.predictors import Prediction, Predictor, from_file
 from train.report import Provenance, show, write
 from train.scores import Report, Scored, WorstCase, score, summarise, truth_of
+from train.sections import Section, section_lines
 
-__all__ = ["evaluate", "evaluate_cli"]
+__all__ = ["METERS", "Maker", "Meter", "evaluate", "evaluate_cli"]
+
+
+class Meter(Protocol):
+    """Measures one thing on samples as they come, and sums it up at the end."""
+
+    class_name: str
+    """The class that must be asked for."""
+
+    def measure(self, sample: Sample, answer: Prediction) -> None:
+        """Take in one sample, with what the model answered; pass over one that tells nothing."""
+
+    def section(self, *, draws: int, seed: int) -> Section | None:
+        """All of it, with intervals from ``draws`` redraws; ``None`` if nothing was measured."""
+
+
+Maker: TypeAlias = Callable[[Predictor, int], Meter]
+"""Makes a meter for a model, which keeps so many of the worst pictures."""
+
+METERS: tuple[Maker, ...] = (lambda _, worst: PlaneMeter(worst),)
+"""What is measured beside masks."""
 
 
 def evaluate(
@@ -42,7 +65,7 @@ def evaluate(
     draws: int = 2000,
     seed: int = 0,
 ) -> Report:
-    """Measure ``classes`` on every sample in which they are known.
+    """Measure ``classes`` on every sample in which they are known, and what `METERS` add.
 
     A class outside a sample's ``known`` is unknown, not absent, and isn't counted there; a class
     that the model doesn't name is left out. ``worst`` pictures are kept for each set and class.
@@ -53,8 +76,11 @@ def evaluate(
     wanted = _named_classes(predictor, classes)
     scored: list[Scored] = []
     album = _Album(worst)
+    made = (make(predictor, worst) for make in METERS)
+    meters = [meter for meter in made if meter.class_name in wanted]
     for sample in samples:
-        scored.extend(_score_sample(predictor, sample, wanted & sample.known, album))
+        known = wanted & sample.known
+        scored.extend(_score_sample(predictor, sample, known, album, meters))
     if not scored:
         raise DataError(
             f"no sample has a known class among {sorted(wanted)}; choose another set or split"
@@ -65,6 +91,11 @@ def evaluate(
         cells=summarise(scored, draws=draws, seed=seed),
         rows=tuple(case.row for case in scored),
         worst=album.cases(),
+        sections=tuple(
+            section
+            for meter in meters
+            if (section := meter.section(draws=draws, seed=seed)) is not None
+        ),
     )
 
 
@@ -93,6 +124,8 @@ def evaluate_cli(argv: Sequence[str]) -> int:
     for cell in report.cells:
         dice = show(cell.measures["dice"])
         sys.stdout.write(f"{cell.card} {cell.class_name}: Dice {dice}\n")
+    for section in report.sections:
+        sys.stdout.writelines(f"{line}\n" for line in section_lines(section))
     sys.stdout.write(f"report: {folder / 'report.md'}\n")
     return 0
 
@@ -126,11 +159,17 @@ def _named_classes(predictor: Predictor, classes: Sequence[str]) -> frozenset[st
 
 
 def _score_sample(
-    predictor: Predictor, sample: Sample, classes: frozenset[str], album: _Album
+    predictor: Predictor,
+    sample: Sample,
+    classes: frozenset[str],
+    album: _Album,
+    meters: Sequence[Meter],
 ) -> Iterator[Scored]:
     if not classes:
         return
     answer = predictor.predict(sample.image)
+    for meter in meters:
+        meter.measure(sample, answer)
     region = find_region(sample.image)
     for name in sorted(classes):
         _check_answer(predictor, answer, name, sample)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from nerveseg.types import GrayImage, Mask, Probability
+from nerveseg.types import GrayImage, Mask, Probability, Segmentation
 from nerveseg.video.crop import find_region
 from nerveseg.vision.backends import Runner
 from nerveseg.vision.preprocess import ModelSpec, Tensor
@@ -20,20 +20,29 @@ __all__ = ["Prediction", "Predictor", "from_checkpoint", "from_file", "from_onnx
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """Per class, in frame pixels: ``probabilities`` float32 ``(H, W)``, ``masks`` bool."""
+    """Per class, in frame pixels: ``probabilities`` float32 ``(H, W)``, ``masks`` bool.
+
+    ``segmentation`` is what the app would have, for whatever is measured beside masks; ``None``
+    for a model that answers with masks alone.
+    """
 
     probabilities: Mapping[str, Probability]
     masks: Mapping[str, Mask]
+    segmentation: Segmentation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """A named model: ``predict`` maps a grey frame, uint8 ``(H, W)``, to a `Prediction`."""
+    """A named model: ``predict`` maps a grey frame, uint8 ``(H, W)``, to a `Prediction`.
+
+    ``spec`` is ``None`` for what is no network of ours.
+    """
 
     model_id: str
     classes: tuple[str, ...]
     thresholds: Mapping[str, float]
     predict: Callable[[GrayImage], Prediction]
+    spec: ModelSpec | None = None
 
 
 def from_file(path: Path) -> Predictor:
@@ -69,8 +78,8 @@ def _from_segmenter(segmenter: Segmenter) -> Predictor:
     def predict(pixels: GrayImage) -> Prediction:
         found = segmenter.predict(pixels, find_region(pixels))
         return Prediction(
-            {name: probability(found, name) for name in found.thresholds}, masks(found)
+            {name: probability(found, name) for name in found.thresholds}, masks(found), found
         )
 
     spec = segmenter.spec
-    return Predictor(spec.model_id, spec.classes, dict(spec.thresholds), predict)
+    return Predictor(spec.model_id, spec.classes, dict(spec.thresholds), predict, spec)

@@ -19,11 +19,20 @@ from typing import Any
 import cv2
 
 from nerveseg.errors import DataError, StoreError
-from train.bootstrap import Interval
 from train.picture import draw_case
 from train.scores import Cell, Report, Row, WorstCase
+from train.sections import Section, picture_names, section_json, section_markdown
+from train.tables import interval_json, show, table
 
-__all__ = ["Provenance", "read_model_id", "read_rows", "show", "table", "write", "write_text"]
+__all__ = [
+    "Provenance",
+    "read_model_id",
+    "read_rows",
+    "show",
+    "table",
+    "write",
+    "write_text",
+]
 
 _JSON, _MARKDOWN, _ROWS = "report.json", "report.md", "per_image.csv"
 
@@ -58,11 +67,14 @@ class Provenance:
 def write(report: Report, folder: Path, *, provenance: Provenance) -> None:
     """Write ``report.json``, ``report.md``, ``per_image.csv`` and ``worst/*.png`` to ``folder``.
 
+    Each section's rows go to a CSV file of its own, such as ``planes.csv``.
     Raises `StoreError` when the folder can't be made or written.
     """
     pictures = [_picture_name(place, case) for place, case in enumerate(report.worst, start=1)]
     for case, name in zip(report.worst, pictures, strict=True):
         _write_bytes(folder / name, cv2.imencode(".png", draw_case(case))[1].tobytes())
+    for section in report.sections:
+        _write_section(section, folder)
     write_text(folder / _ROWS, _csv(report.rows))
     content = _as_json(report, provenance, pictures)
     write_text(folder / _JSON, json.dumps(content, indent=2, allow_nan=False) + "\n")
@@ -122,13 +134,22 @@ def _picture_name(place: int, case: WorstCase) -> str:
     return f"worst/{_slug(case.row.card)}_{_slug(case.row.class_name)}_{place:02d}.png"
 
 
+def _write_section(section: Section, folder: Path) -> None:
+    for picture, name in zip(section.pictures, picture_names(section), strict=True):
+        _write_bytes(folder / name, cv2.imencode(".png", picture.pixels)[1].tobytes())
+    if section.rows:
+        write_text(folder / f"{section.key}.csv", _csv(section.rows))
+
+
 def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9-]+", "-", text)
 
 
-def _csv(rows: Sequence[Row]) -> str:
+def _csv(rows: Sequence[Any]) -> str:
+    """A line for each of ``rows``, which are dataclasses of one kind."""
     buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, [f.name for f in fields(Row)], lineterminator="\n")
+    names = [f.name for f in fields(rows[0] if rows else Row)]
+    writer = csv.DictWriter(buffer, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _cell_text(value) for key, value in asdict(row).items()} for row in rows)
     return buffer.getvalue()
@@ -163,6 +184,7 @@ def _as_json(report: Report, provenance: Provenance, pictures: Sequence[str]) ->
         "thresholds": dict(report.thresholds),
         "summary": _summary(report, provenance),
         "results": [_cell_json(cell) for cell in report.cells],
+        "sections": {section.key: section_json(section) for section in report.sections},
         "worst": [
             {
                 "card": case.row.card,
@@ -182,8 +204,8 @@ def _summary(report: Report, provenance: Provenance) -> dict[str, Any]:
     for cell in report.cells:
         sets.setdefault(cell.card, {})[cell.class_name] = {
             "images": cell.n_images,
-            "dice": _interval_json(cell.measures["dice"]),
-            "hd95": _interval_json(cell.measures["hd95"]) | {"unit": cell.unit},
+            "dice": interval_json(cell.measures["dice"]),
+            "hd95": interval_json(cell.measures["hd95"]) | {"unit": cell.unit},
         }
     return {"split": provenance.split, "date": provenance.date, "sets": sets}
 
@@ -199,15 +221,7 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
         "n_missed_images": cell.n_missed_images,
         "n_false_images": cell.n_false_images,
         **asdict(cell.structures),
-        "measures": {name: _interval_json(value) for name, value in cell.measures.items()},
-    }
-
-
-def _interval_json(interval: Interval) -> dict[str, float | int | None]:
-    """JSON has no NaN: what is undefined is null."""
-    return {
-        key: None if isinstance(value, float) and math.isnan(value) else value
-        for key, value in asdict(interval).items()
+        "measures": {name: interval_json(value) for name, value in cell.measures.items()},
     }
 
 
@@ -217,6 +231,7 @@ def _markdown(report: Report, provenance: Provenance, pictures: Sequence[str]) -
         _agreement_table(report.cells),
         _structure_table(report.cells),
         _NOTES,
+        *(section_markdown(section) for section in report.sections),
         _sets(provenance),
         _gallery(report.worst, pictures),
     ]
@@ -271,22 +286,6 @@ def _structure_row(cell: Cell) -> list[str]:
         show(cell.measures["false_per_image"]),
         *(str(count) for count in images),
     ]
-
-
-def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    rows = [head, ["---"] * len(head), *body]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def show(interval: Interval, *, digits: int = 3, unit: str = "") -> str:
-    """``0.712 [0.660, 0.751]``; ``n/a`` if undefined, no bracket if the spread is unknown."""
-    if math.isnan(interval.value):
-        return "n/a"
-    value = f"{interval.value:.{digits}f}{' ' + unit if unit else ''}"
-    if math.isnan(interval.low):
-        return value
-    return f"{value} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
 
 
 def _sets(provenance: Provenance) -> str:

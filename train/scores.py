@@ -19,6 +19,7 @@ from nerveseg.vision.metrics import (
     unit,
 )
 from train.bootstrap import GroupBootstrap, Interval
+from train.sections import Section
 
 __all__ = ["Cell", "Report", "Row", "Scored", "WorstCase", "score", "summarise", "truth_of"]
 
@@ -94,13 +95,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """All that was measured of one model."""
+    """All that was measured of one model: masks, and in ``sections`` what is beside them."""
 
     model_id: str
     thresholds: Mapping[str, float]
     cells: tuple[Cell, ...]
     rows: tuple[Row, ...]
     worst: tuple[WorstCase, ...]
+    sections: tuple[Section, ...] = ()
 
 
 def score(
