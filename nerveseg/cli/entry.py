@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import nerveseg
-from nerveseg.cli import data, model, phantom, predict, serve
+from nerveseg.cli import data, model, needle, phantom, predict, serve
 from nerveseg.cli.exits import FAILED, INTERRUPTED, Stopped
 from nerveseg.errors import NervesegError
 
@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("predict")(predict.predict)
+app.command("needle")(needle.needle)
 app.command("app")(serve.app)
 app.command("phantom")(phantom.phantom)
 app.command("bench")(model.bench)

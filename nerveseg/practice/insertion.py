@@ -76,7 +76,7 @@ class InsertionMetrics:
     """The measures of one clip. Lengths are in ``unit``; shares are 0..1.
 
     ``frames``, ``seen_frames``, ``predicted_frames``, ``lost_frames``: how many, by the tip's
-    status. ``clip_s``: from the first frame to the last.
+    status. ``clip_s``: from the first frame to the last, ``None`` for a clip without a clock.
 
     ``elapsed_s``: from the first frame that shows the needle, tip or shaft, to the last one.
     ``tip_visible_share``: part of that time in which the tip was seen; a frame counts until the
@@ -98,7 +98,7 @@ class InsertionMetrics:
     seen_frames: int
     predicted_frames: int
     lost_frames: int
-    clip_s: float
+    clip_s: float | None
     elapsed_s: float | None
     tip_visible_share: float | None
     path_length: float | None
@@ -129,11 +129,13 @@ def sample_of(result: FrameResult) -> NeedleSample:
     )
 
 
-def measure(samples: Iterable[NeedleSample]) -> InsertionMetrics:
+def measure(samples: Iterable[NeedleSample], *, clocked: bool = True) -> InsertionMetrics:
     """The measures of one clip's frames, in the order shown.
 
-    Times that repeat count as no time passed, and so do those that run back. A clip without a
-    needle, or without a frame, measures nothing: all is ``None`` but the counts.
+    Times that repeat count as no time passed, and so do those that run back. Without a clock
+    (``clocked`` False: the source counts its frames and times are made up) no time is told and
+    nothing that hangs on speed, and shares of the time are shares of the frames. A clip without
+    a needle, or without a frame, measures nothing: all is ``None`` but the counts.
     """
     clip = tuple(samples)
     times = _clock(clip)
@@ -146,8 +148,8 @@ def measure(samples: Iterable[NeedleSample]) -> InsertionMetrics:
         seen_frames=_count(clip, "seen"),
         predicted_frames=_count(clip, "predicted"),
         lost_frames=_count(clip, "lost"),
-        clip_s=float(times[-1]) if len(times) else 0.0,
-        elapsed_s=_elapsed(clip, times),
+        clip_s=(float(times[-1]) if len(times) else 0.0) if clocked else None,
+        elapsed_s=_elapsed(clip, times) if clocked else None,
         tip_visible_share=_visible_share(clip, times, seen_s),
         path_length=path.length,
         straight_length=path.straight_length,
@@ -158,7 +160,7 @@ def measure(samples: Iterable[NeedleSample]) -> InsertionMetrics:
         withdrawals=path.withdrawals,
         nearest_nerve=_nearest(clip, "nerve", scale),
         nearest_vessel=_nearest(clip, "vessel", scale),
-        smoothness=path.smoothness,
+        smoothness=path.smoothness if clocked else None,
     )
 
 
