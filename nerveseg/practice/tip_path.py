@@ -22,6 +22,7 @@ WITHDRAWAL_MOVES = 3.0
 _LONGEST_GAP_S = 0.3
 _LEAST_STRETCH_MOVES = 5.0
 _RATE_HZ = 20.0
+_ROUNDING = 1 - 1e-9
 _BLUR_S = 0.15
 
 _Floats = npt.NDArray[np.float64]
@@ -59,7 +60,7 @@ class TipPath:
         """Indices of the first place and of each that is a least move from the corner before."""
         found = [0] if len(self.tips) else []
         for index, place in enumerate(self.places):
-            if math.dist(place, self.places[found[-1]]) >= self.least_move:
+            if math.dist(place, self.places[found[-1]]) >= self.least_move * _ROUNDING:
                 found.append(index)
         return np.array(found, dtype=np.intp)
 
