@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from nerveseg.phantom import Phantom
 from nerveseg.types import Box, GrayImage, Mask, Probability, Segmentation
 from nerveseg.vision.steady import Steadier, flow_between, steadiness
 
@@ -249,3 +250,31 @@ def test_flow_points_back_to_where_the_tissue_was() -> None:
 
 def test_tiny_pictures_have_no_flow() -> None:
     assert not flow_between(np.zeros((8, 50), np.uint8), np.ones((8, 50), np.uint8)).any()
+
+
+# Measured on clips
+
+
+def test_smoothing_calms_a_phantom_without_a_lag() -> None:
+    measured = pytest.importorskip("train.steadiness")
+    rng = np.random.default_rng(0)
+    phantom = Phantom("axillary", seed=3, size=(256, 256))
+    shots = list(phantom.frames(16))
+    frames = [(shot.frame, {"vessel": shot.truth["vessel"]}) for shot in shots]
+    truths = iter(shots)
+
+    class Trembling:
+        """Answers the truth's vessels, swollen or shrunk at random from frame to frame."""
+
+        def predict(self, pixels: GrayImage, region: Box) -> Segmentation:
+            truth = next(truths).truth["vessel"].astype(np.float32)[region.slices]
+            content = cv2.resize(truth, (GRID, GRID), interpolation=cv2.INTER_AREA)
+            blurred = cv2.GaussianBlur(content, (0, 0), 2) + rng.normal(scale=0.15)
+            content = blurred.clip(0, 1).astype(np.float32)
+            return Segmentation({"vessel": content}, region, pixels.shape, {"vessel": 0.5}, "m@1")
+
+    figures = measured.measure(frames, Trembling())["vessel"]
+    assert figures.pairs == 15
+    (raw, smoothed), (raw_dice, smoothed_dice) = figures.steadiness, figures.dice
+    assert 1 - smoothed < 0.7 * (1 - raw)
+    assert smoothed_dice >= raw_dice
