@@ -116,6 +116,11 @@ class ReplayPage:
         self.press(Keys.HOME)
         self.until(lambda: self.painted_frame == 0)
 
+    def go_to(self, number: int) -> None:
+        """Stand still on a frame, by way of the slider."""
+        self.set_slider("scrub", number)
+        self.until(lambda: self.painted_frame == number)
+
     def set_switch(self, switch: WebElement, *, on: bool) -> None:
         if switch.is_selected() != on:
             switch.click()
@@ -142,12 +147,20 @@ class ReplayPage:
     def picture(self) -> Picture:
         """What is on the stage now, red, green, blue, cut to the clip's own picture."""
         canvas = self.part("screen")
-        data = np.frombuffer(canvas.screenshot_as_png, np.uint8)
-        painted = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        painted = self.screenshot("screen")
         left = int(canvas.get_attribute("data-left") or 0)
         top = int(canvas.get_attribute("data-top") or 0)
         rows, columns = painted.shape[:2]
         return np.asarray(painted[top : rows - top, left : columns - left], np.uint8)
+
+    def screenshot(self, name: str) -> Picture:
+        """A part as it is on the screen, red, green, blue."""
+        part = self.part(name)
+        # What a click further down scrolled out of sight would be cut off.
+        self.driver.execute_script('arguments[0].scrollIntoView({ block: "center" })', part)
+        data = np.frombuffer(part.screenshot_as_png, np.uint8)
+        painted = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        return np.asarray(cv2.cvtColor(painted, cv2.COLOR_BGR2RGB), np.uint8)
 
     @property
     def scale(self) -> float:

@@ -37,12 +37,12 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplayPage]:
 
 @pytest.fixture
 def page(opened: ReplayPage, clip_file: Path) -> ReplayPage:
-    """The made-up clip on its first frame; all classes on, names off, nothing filled in."""
+    """The made-up clip on its first frame: all classes, as areas without names and fill."""
     if clip_file.name not in opened.facts:
         opened.open_clip(clip_file, FRAMES)
     for class_name in ("nerve", "vessel", "fascia"):
         opened.set_switch(opened.switch(class_name), on=True)
-    for name in ("names", "safe", "uncertainty"):
+    for name in ("names", "safe", "uncertainty", "planes"):
         opened.set_switch(opened.part(name), on=False)
     opened.set_slider("opacity", 0)
     opened.stand_on_first()

@@ -53,7 +53,8 @@ class OverlayStyle:
 
     ``needle`` draws the needle and says when its tip is out of sight; ``guidance`` its path,
     distances and warnings. With ``planes``, fascia is drawn as numbered lines where a frame has
-    them, in place of its area (``plane_areas``: above it); ``names`` labels them by `Plane.key`.
+    them, in place of its area (``plane_areas``: above it); where there are ``labels``, ``names``
+    says what they are called, by `Plane.key`.
     """
 
     classes: tuple[str, ...] = ("nerve", "vessel", "fascia")
@@ -107,7 +108,8 @@ def draw(result: FrameResult, style: OverlayStyle) -> BgrImage:
     _draw_guides(board, result, style)
     _draw_legend(board, looks, result, style)
     if plane_look is not None:
-        guides.number_planes(board, planes, plane_look.color, names=style.names)
+        names = style.names if style.labels else {}
+        guides.number_planes(board, planes, plane_look.color, names=names)
     if style.labels:
         _draw_labels(board, areas, outlines, result.masks)
     return image

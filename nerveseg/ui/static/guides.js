@@ -7,7 +7,7 @@ import { area, chip, chipSize, free, hidden } from "./places.js";
 const RING = 9;
 const DOT = 2.6;
 const LOZENGE = 5.5;
-const RIM = "rgba(0, 0, 0, 0.75)";
+const RIM = "rgba(0, 0, 0, 0.7)";
 
 // `view` is {scale, left, top, unit}; words that are drawn claim their boxes in `taken`.
 export class Guides {
@@ -62,7 +62,7 @@ export class Guides {
     const { unit } = this.view;
     const [tip, end] = path.map((point) => this.at(...point));
     const start = towards(tip, end, 1.5 * RING * unit);
-    if (start) this.line(start, end, color, 2.6, [0.1, 9]);
+    if (start) this.line(start, end, color, 3, [0.1, 9]);
     for (const { structure, at } of crossings) {
       const [x, y] = this.at(...at);
       const reach = LOZENGE * unit;
@@ -127,7 +127,8 @@ export class Guides {
     context.lineJoin = "round";
     context.lineCap = dashes[0] < 1 ? "round" : "butt";
     context.setLineDash(dashes.map((length) => length * unit));
-    for (const [ink, extra] of [[RIM, 1.6], [color, 0]]) {
+    const rim = dashes[0] < 1 ? 1 : 1.6; // around dots it would be most of what is seen
+    for (const [ink, extra] of [[RIM, rim], [color, 0]]) {
       context.strokeStyle = ink;
       context.lineWidth = (width + extra) * unit;
       context.stroke(path);

@@ -64,7 +64,7 @@ export class Stage {
     guides.planes(planes, fascia);
     const solid = boxed.filter(({ kind }) => kind !== fascia).flatMap(({ boxes }) => boxes);
     this.needle(guides, overlay, look, solid);
-    guides.planeNames(planes, fascia, look.planeNames, solid);
+    guides.planeNames(planes, fascia, look.names ? look.planeNames : {}, solid);
     if (look.names) this.names(boxed, taken, view);
   }
 
