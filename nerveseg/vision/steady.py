@@ -97,7 +97,7 @@ class Steadier:
         ``pixels`` is that frame, ``uint8`` ``(H, W)`` of ``segmentation.frame_shape``.
         """
         maps = {
-            name: np.nan_to_num(content)
+            name: _sound(content)
             for name, content in segmentation.probabilities.items()
             if name not in _UNTOUCHED
         }
@@ -208,6 +208,11 @@ class _Past:
     scene: _Scene
     picture: GrayImage
     maps: Mapping[str, Probability]
+
+
+def _sound(content: Probability) -> Probability:
+    """Without NaN, which fmax passes over: it would stay in the past for ever."""
+    return np.fmin(np.fmax(content, np.float32(0)), np.float32(1))
 
 
 def _shrunk(pixels: GrayImage, scene: _Scene) -> GrayImage:

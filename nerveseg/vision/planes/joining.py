@@ -100,10 +100,13 @@ def _misses(pieces: Sequence[Piece]) -> tuple[Floats, Floats]:
 
 def _tail(columns: npt.NDArray[np.intp], rows: Floats) -> tuple[float, float, float]:
     """Last column, row there, and slope (rows per column) of the last few columns' fitted line."""
-    x, y = columns[-_END:].astype(np.float64), rows[-_END:].astype(np.float64)
-    centred = x - x.mean()
-    slope = float(centred @ y / (centred @ centred))
-    return float(x[-1]), float(y.mean() + slope * centred[-1]), slope
+    y = rows[-_END:]
+    count = y.size
+    # Columns are consecutive, up or down: the least-squares slope in closed form.
+    ramp = np.arange(count, dtype=np.float32) - 0.5 * (count - 1)
+    step = float(ramp @ y) * 12.0 / (count * (count * count - 1))
+    slope = step * float(columns[-1] - columns[-2])
+    return float(columns[-1]), float(y.sum()) / count + 0.5 * step * (count - 1), slope
 
 
 def _bridge(left: Piece, right: Piece, crest: Probability) -> Piece:

@@ -48,7 +48,8 @@ def find_planes(segmentation: Segmentation) -> tuple[Plane, ...]:
     probability = segmentation.probabilities.get(FASCIA)
     if probability is None or probability.size == 0:
         return ()
-    probability = np.nan_to_num(probability).clip(0.0, 1.0)
+    # fmax passes over NaN, which a broken network may answer.
+    probability = np.fmin(np.fmax(probability, np.float32(0)), np.float32(1))
     smooth = smoothed(probability)
     scale = _Scale.of(segmentation.region, probability.shape)
     threshold = segmentation.thresholds[FASCIA]
@@ -86,11 +87,11 @@ def _plane(line: Piece, scale: _Scale) -> Plane:
     # Pixel centres: the first grid column covers the frame's columns 0 to scale.x.
     x = scale.left + (line.columns + 0.5) * scale.x - 0.5
     y = scale.top + (rows + 0.5) * scale.y - 0.5
-    slopes = np.gradient(y, x)
-    across = line.widths * scale.y / np.hypot(1.0, slopes)
+    slopes = np.diff(y, append=2 * y[-1] - y[-2]) / scale.x
+    across = (line.widths * scale.y / np.hypot(1.0, slopes))[~np.isnan(line.widths)]
     return Plane(
         points_xy=tuple(zip(x.tolist(), y.tolist(), strict=True)),
-        thickness_px=float(np.nanmean(across)),
+        thickness_px=float(across.mean()),
         confidence=min(1.0, float(line.strengths.mean())),
     )
 

@@ -106,9 +106,9 @@ def _centres(
 
     A valley between two peaks ends both, else close neighbours would share one centre.
     """
-    values, inside = _windows(columns_first, columns, rows)
+    values = _windows(columns_first, columns, rows)
     half = 0.5 * values[:, _HALF_WINDOW, None]
-    held = _connected(inside & (values >= half) & _falling(values))
+    held = _connected((values >= half) & _falling(values))
     weights = np.where(held, values - 0.8 * half, 0.0)
     offsets = np.arange(-_HALF_WINDOW, _HALF_WINDOW + 1)
     centres = rows + (weights * offsets).sum(axis=1) / weights.sum(axis=1)
@@ -117,19 +117,18 @@ def _centres(
 
 def _widths(columns_first: Floats, columns: Indices, rows: Indices) -> Floats:
     """Rows around each peak that keep half of its height."""
-    values, inside = _windows(columns_first, columns, rows)
-    held = _connected(inside & (values >= 0.5 * values[:, _HALF_WINDOW, None]))
+    values = _windows(columns_first, columns, rows)
+    held = _connected(values >= 0.5 * values[:, _HALF_WINDOW, None])
     return np.asarray(held.sum(axis=1), np.float32)
 
 
-def _windows(
-    columns_first: Floats, columns: Indices, rows: Indices
-) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """What stands above and below each peak, and whether that still is on the map."""
-    depth = columns_first.shape[1]
-    at = rows[:, None] + np.arange(-_HALF_WINDOW, _HALF_WINDOW + 1)
-    values = columns_first[columns[:, None], at.clip(0, depth - 1)]
-    return values, (at >= 0) & (at < depth)
+def _windows(columns_first: Floats, columns: Indices, rows: Indices) -> Floats:
+    """What stands above and below each peak; -1 beyond the map."""
+    padded = cv2.copyMakeBorder(
+        columns_first, 0, 0, _HALF_WINDOW, _HALF_WINDOW, cv2.BORDER_CONSTANT, value=(-1.0,)
+    )
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _HALF_WINDOW + 1, axis=1)
+    return np.asarray(windows[columns, rows], np.float32)
 
 
 def _falling(values: Floats) -> npt.NDArray[np.bool_]:
