@@ -109,7 +109,8 @@ def test_the_measures_to_read(run, story):
     assert lines[1] == "[ ###-#..]"
     assert lines[2] == "tip: # seen 50%, - predicted 12%, . lost 38%"
     rows = {line[:20].strip(): line[21:] for line in lines[3:] if line}
-    assert rows["path of the tip"] == "4.0 mm, 4.0 mm straight"
+    assert rows["path of the tip"] == "4.0 mm"
+    assert rows["way in"] == "4.0 mm, 4.0 mm as the crow flies"
     assert rows["nearest nerve"] == "5.0 mm"
     assert rows["nearest vessel"] == "not measured"
     assert rows["redirections"] == "0"

@@ -26,62 +26,64 @@ def clip(*samples, step_s=1.0):
     return [replace(sample, time_s=index * step_s) for index, sample in enumerate(samples)]
 
 
-def beyond(x, status="predicted"):
-    return at(x, status=status)
-
-
 SHAFT = replace(LOST, shaft_shown=True)
-UP = {"entry": (0.0, 10.0)}  # a needle that points up the picture, to smaller y
 
-# One frame a second, one millimetre a pixel. Expected: elapsed time, share of it in sight, L, d,
-# inefficiency in %, advance, share of it in sight, redirections, withdrawals.
+# One frame a second, one millimetre a pixel. Expected: elapsed time, share of it in sight, whole
+# path, L, d, inefficiency in %, advance, share of it in sight, redirections, withdrawals.
 HAND_WORKED = {
-    "no frame at all": ([], (None, None, None, None, None, None, None, None, None)),
-    "no needle": ([LOST] * 4, (None, None, None, None, None, None, None, None, None)),
+    "no frame at all": ([], (None,) * 10),
+    "no needle": ([LOST] * 4, (None,) * 10),
     # one picture: a place, but no time and no move
-    "one picture": ([at(5)], (0, None, 0, 0, None, 0, None, None, None)),
-    "straight in, all in sight": ([at(0), at(2), at(4), at(6)], (3, 1, 6, 6, 0, 6, 1, 0, 0)),
-    # 3 right and 4 down: L = 3 + 4, d = 5; forward is 3 and then, along (13, 4)/13.6, 4·0.294
+    "one picture": ([at(5)], (0, None, 0, 0, 0, None, 0, None, None, None)),
+    "straight in, all in sight": ([at(0), at(2), at(4), at(6)], (3, 1, 6, 6, 6, 0, 6, 1, 0, 0)),
+    # 3 right and 4 down: L = 3 + 4, d = 5; forward is 3 and then, along (13, 4)/13.6, 4·0.294;
+    # it points atan(4/13) = 17.1 degrees elsewhere
     "round a corner": (
         [at(0), at(3), at(3, 4)],
-        (2, 1, 7, 5, 40, 3 + 16 / math.hypot(13, 4), 1, 1, 0),
+        (2, 1, 7, 7, 5, 40, 3 + 16 / math.hypot(13, 4), 1, 1, 0),
     ),
-    # 6 in, 4 back, 4 in: L = 14, d = 6
-    "drawn back once": ([at(0), at(6), at(2), at(6)], (3, 1, 14, 6, 100 * 8 / 6, 10, 1, 0, 1)),
+    # 6 in, 4 back, 4 in again: L = 14 for d = 6
+    "drawn back once": ([at(0), at(6), at(2), at(6)], (3, 1, 14, 14, 6, 100 * 8 / 6, 10, 1, 0, 1)),
     # 2 back is a hesitation, less than three moves
-    "a hesitation": ([at(0), at(6), at(4), at(6)], (3, 1, 10, 6, 100 * 4 / 6, 8, 1, 0, 0)),
-    "in and out again": ([at(0), at(6), at(0)], (2, 1, 12, 0, None, 6, 1, 0, 1)),
-    # 2 seconds of 4 out of sight, in which 6 of the 10 mm were made
+    "a hesitation": ([at(0), at(6), at(4), at(6)], (3, 1, 10, 10, 6, 100 * 4 / 6, 8, 1, 0, 0)),
+    # drawn out at the end, which is no waste
+    "in and out again": ([at(0), at(6), at(0)], (2, 1, 12, 6, 6, 0, 6, 1, 0, 1)),
+    # only drawn back: there is no way in
+    "only out": ([at(6), at(0)], (1, 1, 6, 0, 0, None, 0, None, 0, 1)),
+    # 2 seconds of 4 out of sight, 1 of them in the move of 6 mm that took 2
     "half of it blind": (
         [at(0), at(4), LOST, at(10), at(10)],
-        (4, 3 / 4, 10, 10, 0, 10, (4 + 6 * 0.5) / 10, 0, 0),
+        (4, 3 / 4, 10, 10, 10, 0, 10, (4 + 6 * 0.5) / 10, 0, 0),
     ),
     # a predicted tip is a guess: neither sight nor place
     "predicted is not seen": (
-        [at(0), beyond(90), at(4)],
-        (2, 1 / 2, 4, 4, 0, 4, 1 / 2, 0, 0),
+        [at(0), at(90, status="predicted"), at(4)],
+        (2, 1 / 2, 4, 4, 4, 0, 4, 1 / 2, 0, 0),
     ),
     # the shaft shows before the tip and after it: 5 s of needle, 2 of them with its tip
     "the shaft alone": (
         [SHAFT, SHAFT, at(0), at(3), SHAFT, SHAFT, LOST],
-        (5, 2 / 5, 3, 3, 0, 3, 1, 0, 0),
+        (5, 2 / 5, 3, 3, 3, 0, 3, 1, 0, 0),
     ),
     # nothing is known of the needle once even its shaft is gone
-    "gone at the end": ([at(0), at(3), LOST, LOST], (1, 1, 3, 3, 0, 3, 1, 0, 0)),
-    # moves of half a millimetre are none, but they add up to one
-    "creeping": ([at(0), at(0.5), at(1.0), at(1.5), at(2.0)], (4, 1, 2, 2, 0, 2, 1, 0, 0)),
-    "jitter": ([at(0), at(0.9), at(-0.9), at(0.9)], (3, 1, 0, 0, None, 0, None, None, None)),
-    # sideways without pointing elsewhere: way, but no advance
+    "gone at the end": ([at(0), at(3), LOST, LOST], (1, 1, 3, 3, 3, 0, 3, 1, 0, 0)),
+    # moves of half a millimetre are none, but they add up to some
+    "creeping": ([at(0), at(0.5), at(1.0), at(1.5), at(2.0)], (4, 1, 2, 2, 2, 0, 2, 1, 0, 0)),
+    "jitter": (
+        [at(0), at(0.9), at(-0.9), at(0.9)],
+        (3, 1, 0, 0, 0, None, 0, None, None, None),
+    ),
+    # sideways without pointing elsewhere: a path, but no way in and no advance
     "pushed sideways": (
         [at(0, entry=(0, 10)), at(4, entry=(4, 10)), at(8, entry=(8, 10))],
-        (2, 1, 8, 8, 0, 0, None, 0, 0),
+        (2, 1, 8, 8, 8, 0, 0, None, 0, 0),
     ),
-    # pointing at 0, 0, then atan(2/10) = 11.3 degrees elsewhere, and there it stays
+    # it points straight on twice, then 11.3 degrees elsewhere (2 in 10), and stays there
     "redirected once": (
-        [at(0, 0, **UP), at(0, -2, **UP), at(2.4, -2, **UP), at(3.0, -5, **UP)],
-        (3, 1, None, None, None, None, 1, 1, 0),
+        [at(0), at(10), at(10, 4), at(20, 6)],
+        (3, 1, None, None, None, None, None, 1, 1, 0),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", HAND_WORKED)
@@ -89,12 +91,12 @@ def test_hand_worked_clips(case):
     frames, expected = HAND_WORKED[case]
     found = measure(clip(*frames))
     got = (
-        found.elapsed_s, found.tip_visible_share, found.path_length, found.straight_length,
-        found.path_inefficiency_pct, found.advance, found.advance_visible_share,
-        found.redirections, found.withdrawals,
+        found.elapsed_s, found.tip_visible_share, found.path_length, found.way_in,
+        found.straight_way_in, found.path_inefficiency_pct, found.advance,
+        found.advance_visible_share, found.redirections, found.withdrawals,
     )  # fmt: skip
     if case == "redirected once":  # the turn is what it is about
-        got = (*got[:2], *[None] * 4, *got[6:])
+        got = (*got[:2], *[None] * 5, *got[7:])
     for ours, true in zip(got, expected, strict=True):
         assert ours == (None if true is None else pytest.approx(true))
     assert found.frames == len(frames) == (
@@ -288,7 +290,8 @@ def test_whatever_a_clip_holds_its_measures_are_sane(frames):
     if found.path_inefficiency_pct is not None:
         assert found.path_inefficiency_pct >= -1e-6
     if found.path_length is not None:
-        assert found.straight_length <= found.path_length + 1e-6
+        assert found.straight_way_in <= found.way_in + 1e-6
+        assert found.way_in <= found.path_length + 1e-6
         assert found.advance <= found.path_length + 1e-6
     assert found.elapsed_s is None or 0 <= found.elapsed_s <= found.clip_s + 1e-9
     assert (found.path_length is None) == (found.seen_frames == 0)

@@ -143,6 +143,12 @@ class TestWhatIsKnown:
         # Slowing down with a time constant of 0.2 s it never gets further than 0.2 s would take it.
         assert depths[-1] < 172 + 0.2 * 200 + 8
 
+    def test_a_needle_drawn_out_is_lost_when_its_tip_passes_the_entry(self):
+        tracker = NeedleTracker(DIAGONAL)
+        follow([needle(100 - 10 * i) for i in range(9)], tracker=tracker)  # 20 left, 10 a frame
+        states = follow([NONE] * 4, tracker=tracker, start_s=9 * FRAME_S)
+        assert statuses(states) == "ppll"
+
 
 @pytest.mark.parametrize("fps", [5, 10, 25, 30, 50, 120])
 def test_the_same_300_ms_at_every_frame_rate(fps):
@@ -220,11 +226,11 @@ class TestSteadiness:
                 assert theirs.needle.tip_xy == pytest.approx(tip, abs=1e-4)
 
     def test_a_long_clip_wears_nothing_out(self):
-        """Rounding must not add up: 100 seconds at 60 frames a second."""
+        """Rounding must not add up: 50 seconds at 60 frames a second."""
         rng, tracker = np.random.default_rng(5), NeedleTracker(DIAGONAL)
         with np.errstate(all="raise"):
-            states = [tracker.update(noisy(needle(), rng), i / 60) for i in range(6000)]
-        assert statuses(states).count("s") > 5950
+            states = [tracker.update(noisy(needle(), rng), i / 60) for i in range(3000)]
+        assert statuses(states).count("s") > 2975
         assert all(math.dist(s.needle.tip_xy, SURE.tip_xy) < 12 for s in states if s.needle)
 
 

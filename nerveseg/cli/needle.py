@@ -181,10 +181,8 @@ def _rows(found: InsertionMetrics) -> Iterator[tuple[str, str]]:
 
     yield "elapsed time", _number(found.elapsed_s, "{:.1f} s")
     yield "tip in sight", f"{_share(found.tip_visible_share)} of the time"
-    yield (
-        "path of the tip",
-        f"{length(found.path_length)}, {length(found.straight_length)} straight",
-    )
+    yield "path of the tip", length(found.path_length)
+    yield "way in", f"{length(found.way_in)}, {length(found.straight_way_in)} as the crow flies"
     yield "path inefficiency", _number(found.path_inefficiency_pct, "{:.1f} %")
     in_sight = f"{_share(found.advance_visible_share)} of it with the tip in sight"
     yield "advance", f"{length(found.advance)}, {in_sight}"

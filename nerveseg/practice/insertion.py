@@ -80,9 +80,11 @@ class InsertionMetrics:
 
     ``elapsed_s``: from the first frame that shows the needle, tip or shaft, to the last one.
     ``tip_visible_share``: part of that time in which the tip was seen; a frame counts until the
-    next one. ``path_length``: ``L``, the way of the tip (see the module). ``straight_length``:
-    ``d``, from the path's first corner to its last. ``path_inefficiency_pct``:
-    ``100·(L/d - 1)``, 0 for a straight insertion, ``None`` if it ends where it began.
+    next one. ``path_length``: the whole way of the tip (see the module). ``way_in``: ``L``, the
+    part of it up to where the needle was deepest for the last time, so that drawing it out at
+    the end is no waste. ``straight_way_in``: ``d``, from the path's beginning to there.
+    ``path_inefficiency_pct``: ``100·(L/d - 1)``, 0 for a straight insertion, ``None`` if it
+    went nowhere.
     ``advance``: sum of the moves' parts forward along the needle; ``advance_visible_share``:
     how much of it was made while the tip was seen, each move by the share of its time.
     ``redirections``: how often the needle, moving, pointed `REDIRECTION_DEG` elsewhere than
@@ -102,7 +104,8 @@ class InsertionMetrics:
     elapsed_s: float | None
     tip_visible_share: float | None
     path_length: float | None
-    straight_length: float | None
+    way_in: float | None
+    straight_way_in: float | None
     path_inefficiency_pct: float | None
     advance: float | None
     advance_visible_share: float | None
@@ -152,7 +155,8 @@ def measure(samples: Iterable[NeedleSample], *, clocked: bool = True) -> Inserti
         elapsed_s=_elapsed(clip, times) if clocked else None,
         tip_visible_share=_visible_share(clip, times, seen_s),
         path_length=path.length,
-        straight_length=path.straight_length,
+        way_in=path.way_in,
+        straight_way_in=path.straight_way_in,
         path_inefficiency_pct=path.inefficiency_pct,
         advance=path.advance,
         advance_visible_share=path.advance_visible_share,

@@ -66,23 +66,28 @@ class TipPath:
 
     @property
     def length(self) -> float | None:
-        """``L``: sum of the moves; ``None`` if the tip never was seen."""
-        return float(np.hypot(*self._moves.T).sum()) if len(self.tips) else None
+        """Sum of all moves; ``None`` if the tip never was seen."""
+        return float(self._lengths.sum()) if len(self.tips) else None
 
     @property
-    def straight_length(self) -> float | None:
-        """``d``: from the first corner to the last; ``None`` if the tip never was seen."""
+    def way_in(self) -> float | None:
+        """``L``: sum of the moves up to the deepest corner, the last time that it was there."""
+        return float(self._lengths[: self._deepest].sum()) if len(self.tips) else None
+
+    @property
+    def straight_way_in(self) -> float | None:
+        """``d``: straight from the first corner to the deepest one."""
         if not len(self.tips):
             return None
-        return math.dist(self.places[self.corners[0]], self.places[self.corners[-1]])
+        return math.dist(self.places[self.corners[0]], self.places[self.corners[self._deepest]])
 
     @property
     def inefficiency_pct(self) -> float | None:
-        """``100·(L/d - 1)``; ``None`` for a path that leads nowhere."""
-        length, straight = self.length, self.straight_length
-        if length is None or straight is None or straight < self.least_move:
+        """``100·(L/d - 1)``; ``None`` for a way that leads nowhere."""
+        way, straight = self.way_in, self.straight_way_in
+        if way is None or straight is None or straight < self.least_move * _ROUNDING:
             return None
-        return 100 * (length / straight - 1)
+        return 100 * (way / straight - 1)
 
     @property
     def advance(self) -> float | None:
@@ -140,6 +145,16 @@ class TipPath:
         if (part.length or 0.0) < _LEAST_STRETCH_MOVES * self.least_move:
             return None
         return spectral_arc_length(part._speed(), _RATE_HZ)
+
+    @property
+    def _deepest(self) -> int:
+        """The last corner, by number, that is less than a least move short of the deepest one."""
+        depths = np.concatenate([[0.0], np.cumsum(self._forward)])
+        return int(np.flatnonzero(depths > depths.max() - self.least_move)[-1])
+
+    @property
+    def _lengths(self) -> _Floats:
+        return np.asarray(np.hypot(*self._moves.T))
 
     @property
     def _moves(self) -> _Floats:

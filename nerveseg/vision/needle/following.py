@@ -70,10 +70,14 @@ class Follower:
         self._proven = self._tip_hits > 0
 
     def predict(self, step_s: float, now_s: float) -> None:
-        """Move on by ``step_s`` seconds, to ``now_s``; a tip that is lost is forgotten."""
+        """Move on by ``step_s`` seconds, to ``now_s``.
+
+        A tip that is lost is forgotten, and so is one drawn back past its entry: it is out.
+        """
         self._filter.predict(step_s, coasting=self.tip_s < self._frame_s)
         self._frame_s = now_s
-        if self._proven and not self.tip_known(now_s):
+        out = _ahead(self._filter, self.seen.entry_xy) > 0
+        if self._proven and (out or not self.tip_known(now_s)):
             self._proven, self._tip_hits = False, 0
 
     def take(self, seen: Needle, now_s: float) -> bool:
