@@ -58,7 +58,7 @@ def columns_of(plane: Plane) -> np.ndarray:
 CURVES = [
     ("level between two rows", np.full(GRID, 40.37), 0.05),
     ("slanted", 20.0 + 0.5 * COLUMNS, 0.1),
-    ("steep, 45 degrees", 0.0 + 0.9 * COLUMNS, 0.15),
+    ("steep, 42 degrees", 5.0 + 0.9 * COLUMNS, 0.15),
     ("wavy", 60.0 + 8 * np.sin(COLUMNS / 12), 0.2),
     ("at the top edge", np.full(GRID, 2.2), 0.3),
 ]
@@ -162,6 +162,11 @@ def test_a_part_beyond_sixty_degrees_is_not_followed() -> None:
 @pytest.mark.parametrize(("columns", "height"), [((50, 60), 0.9), ((0, GRID), 0.4)])
 def test_specks_and_faint_lines_are_dropped(columns: tuple[int, int], height: float) -> None:
     assert find_planes(seen(ridge(50.0, columns=columns, height=height))) == ()
+
+
+@pytest.mark.parametrize("row", [-1.0, 0.0, 127.0, 128.0])
+def test_what_lies_on_the_maps_edge_is_no_plane(row: float) -> None:
+    assert find_planes(seen(ridge(row, sigma=2.5))) == ()
 
 
 def test_a_model_without_fascia_has_no_planes() -> None:

@@ -80,7 +80,8 @@ def find_pieces(
 
 def _peaks(columns_first: Floats, threshold: float) -> Indices:
     """Flat indices into ``columns_first`` of the maxima down each column, twins made one."""
-    around = np.pad(columns_first, ((0, 0), (1, 1)))
+    # What rises up to the map's very edge is no ridge: the skin, or the end of the picture.
+    around = np.pad(columns_first, ((0, 0), (1, 1)), constant_values=np.inf)
     above, below = around[:, :-2], around[:, 2:]
     top = (columns_first >= threshold) & (columns_first >= above) & (columns_first > below)
     peaks = np.flatnonzero(top)
