@@ -47,8 +47,9 @@ def load_network(checkpoint: Path) -> nn.Module:
 def start_from(network: nn.Module, source: Path) -> None:
     """Give ``network`` the weights of a checkpoint or of an exported fp32 ONNX file.
 
-    A network with a needle also takes those of one without: its base gets them. Raises
-    `ModelError` for a file that is neither, or holds another network.
+    A network with a needle takes those of one without, and of an ONNX file always the base
+    alone: the needle then starts afresh. Raises `ModelError` for a file that is neither, or
+    holds another network.
     """
     if source.suffix == ".onnx":
         _from_onnx(network.base if isinstance(network, NeedleUnet) else network, source)
@@ -73,6 +74,10 @@ def _from_onnx(network: nn.Module, source: Path) -> None:
     except (OSError, ValueError, DecodeError) as error:
         raise ModelError(f"can't read {source} as an ONNX file: {error}") from error
     tensors = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    # Equal tensors are kept once, and the others stand for it.
+    for node in graph.node:
+        if node.op_type == "Identity" and node.input[0] in tensors:
+            tensors[node.output[0]] = tensors[node.input[0]]
     folded = [
         [torch.from_numpy(tensors[name].copy()) for name in node.input[1:] if name in tensors]
         for node in graph.node
@@ -80,13 +85,14 @@ def _from_onnx(network: nn.Module, source: Path) -> None:
     ]
     layers = list(network.modules())
     places = [i for i, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
-    if len(places) != len(folded):
+    if len(places) > len(folded):
         raise ModelError(
             f"{source} has {len(folded)} convolutions, this config's network has {len(places)}; "
             "start from the exported fp32 file of the same network"
         )
     with torch.no_grad():
-        for place, tensor in zip(places, folded, strict=True):
+        # Of a file with a needle, the base's come first.
+        for place, tensor in zip(places, folded, strict=False):
             after = layers[place + 1] if place + 1 < len(layers) else None
             _unfold(cast("nn.Conv2d", layers[place]), after, tensor, source)
 

@@ -14,6 +14,7 @@ from typing import Any
 import lightning as L  # noqa: N812 - the library's own convention
 from lightning.pytorch import callbacks
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from nerveseg.data import cards
@@ -240,15 +241,29 @@ def _trainer(
             callbacks.ModelCheckpoint(
                 dirpath=out, filename="last", monitor=None, enable_version_counter=False
             ),
-            callbacks.EMAWeightAveraging(
-                decay=optim.ema_decay,
-                use_buffers=True,
-                update_starting_at_step=optim.ema_from_step,
-            ),
+            _Averaging(decay=optim.ema_decay, from_step=optim.ema_from_step),
             callbacks.EarlyStopping(monitor="dice", mode="max", patience=optim.patience),
             callbacks.LearningRateMonitor("step"),
         ],
     )
+
+
+class _Averaging(callbacks.WeightAveraging):
+    """Exponential averages of weights and buffers, from a step on.
+
+    Lightning's own rounds anew at every step, so that even weights that are never trained would
+    drift; interpolation leaves them exactly as they are.
+    """
+
+    def __init__(self, *, decay: float, from_step: int) -> None:
+        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call] # torch leaves it so
+        super().__init__(use_buffers=True, multi_avg_fn=average)
+        self._from_step = from_step
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        """After every step from the first that counts."""
+        del epoch_idx
+        return step_idx is not None and step_idx >= self._from_step
 
 
 def _store_provenance(config: ExperimentConfig, out: Path, items: list[Item]) -> None:

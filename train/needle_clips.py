@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 MEDIUM = Difficulty(visibility=0.75)
-"""What *medium* means: default speckle, gain, noise and motion, out of plane a quarter of the time."""
+"""*Medium*: the usual speckle, gain, noise and motion, and out of plane a quarter of the time."""
 
 CONFIDENT = 0.5
 WRONG_MM = 5.0

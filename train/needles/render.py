@@ -65,7 +65,9 @@ def draw(
     middle = course.points[len(course.points) // 2]
     beam = field.beam(float(middle[0]), float(middle[1]))
     echo = shows * _along_echo(course, beam, tip_in_plane, rng)
-    level = rng.uniform(70, 290)
+    around = _brightness(picture, course)
+    contrast = rng.uniform(30, 240)
+    level = around + contrast
     layer = level * _shaft_layer(picture.shape, course, echo, psf, rng)
     extras = _extras(layer, course, echo, beam, psf, level, rng)
     if tip_in_plane and rng.random() < 0.3:
@@ -73,7 +75,8 @@ def draw(
     shaded = _shadow(picture, layer, beam, rng)
     mixed = _mix(shaded, layer, extras, psf, rng)
     mixed[~field.inside] = 0
-    strength = echo * np.float32(min(1.0, level / 130))
+    # As told from the tissue: an echo no brighter than that shows nothing.
+    strength = (echo * np.float32(level) - np.float32(0.8 * around)) / np.float32(90)
     return mixed, _truth(picture.shape, course, strength, tip_in_plane, psf)
 
 
@@ -123,6 +126,12 @@ def _course(field: Field, rng: np.random.Generator) -> _Course | None:
         points = back[:count][::-1]
         return _Course(_bent(points, along, rng), along)
     return None
+
+
+def _brightness(picture: Image, course: _Course) -> float:
+    """The tissue's mean along the shaft."""
+    columns, rows = np.clip(np.round(course.points).astype(int), 0, picture.shape[0] - 1).T
+    return float(picture[rows, columns].mean())
 
 
 def _bent(points: Floats, along: tuple[float, float], rng: np.random.Generator) -> Floats:

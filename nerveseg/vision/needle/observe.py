@@ -207,9 +207,9 @@ def _tip_peak(tip: Probability, grid: _Grid, line: _Line) -> tuple[_Floats | Non
         return None, 0.0
     best = int(tip[rows, columns].argmax())
     row, column = int(rows[best]), int(columns[best])
-    around = np.s_[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3]
-    weight = tip[around].astype(np.float64)
-    down, right = np.mgrid[around]
+    top, left = max(0, row - 2), max(0, column - 2)
+    weight = tip[top : row + 3, left : column + 3].astype(np.float64)
+    down, right = np.indices(weight.shape) + np.array([[[top]], [[left]]])
     centre = grid.points(
         np.array([np.average(down, weights=weight)]), np.array([np.average(right, weights=weight)])
     )

@@ -1,0 +1,148 @@
+"""Seeing a needle in the network's maps: a line through the shaft, a tip on it, how sure."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from nerveseg.types import Box, Segmentation
+from nerveseg.vision.needle import observe
+from nerveseg.vision.needle.observe import FEATURES, sight
+from nerveseg.vision.preprocess import NEEDLE, NEEDLE_TIP
+
+SURE = {"shaft": (8.0, *[0.0] * len(FEATURES)), "tip": (3.0, *[0.0] * len(FEATURES))}
+DOUBTFUL = {**SURE, "shaft": (-8.0, *[0.0] * len(FEATURES))}
+
+
+def answer(
+    shaft: np.ndarray, tip: np.ndarray | None = None, region: Box | None = None
+) -> Segmentation:
+    """Maps of a needle alone, on a frame of 640 by 480."""
+    region = region or Box(0, 0, 640, 480)
+    return Segmentation(
+        probabilities={NEEDLE: shaft.astype(np.float32)},
+        region=region,
+        frame_shape=(480, 640),
+        thresholds={NEEDLE: 0.5},
+        model_id="drawn@1",
+        heatmaps={NEEDLE_TIP: (np.zeros_like(shaft) if tip is None else tip).astype(np.float32)},
+    )
+
+
+def drawn(
+    start: tuple[float, float], tip: tuple[float, float], region: Box, *, peak: float = 0.9
+) -> Segmentation:
+    """A shaft from ``start`` to ``tip`` (frame pixels) on maps of 128 by 128."""
+    scale = np.array([128 / region.width, 128 / region.height])
+    ends = [(np.array(p) - (region.left, region.top) + 0.5) * scale - 0.5 for p in (start, tip)]
+    shaft = np.zeros((128, 128), np.uint8)
+    corners = [tuple(int(v) for v in np.round(p * 16)) for p in ends]
+    cv2.line(shaft, corners[0], corners[1], 255, 2, cv2.LINE_AA, 4)
+    x, y = np.meshgrid(np.arange(128), np.arange(128))
+    bell = peak * np.exp(-((x - ends[1][0]) ** 2 + (y - ends[1][1]) ** 2) / (2 * 1.5**2))
+    return answer(shaft / 255 * 0.95, bell, region)
+
+
+WHOLE = Box(0, 0, 640, 480)
+CASES = {
+    # name: (start, tip, region)
+    "from the left": ((40.0, 60.0), (400.0, 300.0), WHOLE),
+    "from the right": ((600.0, 50.0), (250.0, 330.0), WHOLE),
+    "steep": ((300.0, 30.0), (380.0, 400.0), WHOLE),
+    "in a crop": ((150.0, 130.0), (400.0, 300.0), Box(100, 80, 540, 420)),
+    "in a tall crop": ((210.0, 60.0), (330.0, 440.0), Box(200, 0, 360, 480)),
+    "nearly flat, to the left": ((560.0, 200.0), (150.0, 230.0), WHOLE),
+    "flat, to the right": ((100.0, 240.0), (420.0, 240.0), WHOLE),
+}
+
+
+@pytest.mark.parametrize(("start", "tip", "region"), CASES.values(), ids=CASES)
+def test_a_drawn_needle_is_found_where_it_is(
+    start: tuple[float, float], tip: tuple[float, float], region: Box
+) -> None:
+    needle = observe(drawn(start, tip, region), SURE)
+    assert needle is not None
+    cell = max(region.width, region.height) / 128
+    assert math.dist(needle.tip_xy, tip) < cell
+    line = np.subtract(needle.tip_xy, needle.entry_xy)
+    true = np.subtract(tip, start)
+    assert abs(math.degrees(math.atan2(line[1], line[0]) - math.atan2(true[1], true[0]))) < 1.0
+    assert math.dist(needle.shaft_xy[0], start) < 3 * cell
+    assert needle.visible_share > 0.5
+
+
+def test_the_entry_lies_on_the_regions_edge() -> None:
+    region = Box(100, 80, 540, 420)
+    needle = observe(drawn((150, 130), (400, 300), region), SURE)
+    assert needle is not None
+    x, y = needle.entry_xy
+    on_an_edge = (abs(x - 100), abs(x - 539), abs(y - 80), abs(y - 419))
+    assert min(on_an_edge) < 1e-6
+    assert x < 150
+    assert y < 130
+
+
+def test_without_a_tip_in_the_map_the_shafts_end_stands_for_it() -> None:
+    needle = observe(drawn((40, 60), (400, 300), WHOLE, peak=0.0), SURE)
+    assert needle is not None
+    assert math.dist(needle.tip_xy, (400, 300)) < 10
+
+
+def test_clutter_beside_the_shaft_does_not_turn_the_line() -> None:
+    clean = drawn((40, 60), (500, 400), WHOLE)
+    cluttered = clean.probabilities[NEEDLE].copy()
+    cluttered[100:104, 20:44] = 0.9  # a short bright bar elsewhere
+    found = sight(answer(cluttered, clean.heatmaps[NEEDLE_TIP]))
+    alone = sight(clean)
+    assert found is not None
+    assert alone is not None
+    assert math.dist(found.tip_xy, alone.tip_xy) < 3
+    assert found.features[FEATURES.index("rest")] > 0.1 > alone.features[FEATURES.index("rest")]
+
+
+def test_a_gap_is_counted_as_not_visible() -> None:
+    whole = drawn((0, 100), (500, 400), WHOLE)
+    broken = whole.probabilities[NEEDLE].copy()
+    broken[:, 30:60] = 0
+    found, full = sight(answer(broken, whole.heatmaps[NEEDLE_TIP])), sight(whole)
+    assert found is not None
+    assert full is not None
+    assert found.visible_share == pytest.approx(full.visible_share - 0.3, abs=0.08)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.2])
+def test_an_empty_map_shows_no_needle(level: float) -> None:
+    assert observe(answer(np.full((128, 128), level)), SURE) is None
+
+
+def test_a_line_that_is_not_believed_is_no_needle() -> None:
+    assert observe(drawn((40, 60), (400, 300), WHOLE), DOUBTFUL) is None
+
+
+def test_a_tip_is_never_surer_than_its_shaft() -> None:
+    unsure_shaft = {"shaft": (0.0, *[0.0] * len(FEATURES)), "tip": (9.0, *[0.0] * len(FEATURES))}
+    needle = observe(drawn((40, 60), (400, 300), WHOLE), unsure_shaft)
+    assert needle is not None
+    assert needle.confidence == needle.shaft_confidence == pytest.approx(0.5)
+
+
+MAPS = hnp.arrays(np.float32, (16, 16), elements=st.floats(0, 1, width=32))
+
+
+@given(shaft=MAPS, tip=MAPS)
+def test_whatever_the_maps_an_answer_is_finite_or_none(shaft: np.ndarray, tip: np.ndarray) -> None:
+    needle = observe(answer(shaft, tip, Box(3, 5, 400, 90)), SURE)
+    if needle is not None:  # `Needle` checks its own numbers
+        assert 3 - 1 <= needle.entry_xy[0] <= 400
+        assert 5 - 1 <= needle.entry_xy[1] <= 90
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_an_all_black_or_white_map_raises_nothing(value: float) -> None:
+    observe(answer(np.full((128, 128), value), np.full((128, 128), value)), SURE)
