@@ -74,6 +74,7 @@ STORIES = {
     "the shaft stays without its tip": ([SURE] * 2 + [SHAFT] * 10, "ss" + "p" * 7 + "lll"),
     "and the tip comes back": ([SURE] * 2 + [SHAFT] * 9 + [SURE] * 2, "ss" + "p" * 7 + "ll" + "ls"),
     "a tip that flickers on a shaft": ([NONE, *[SHAFT, SURE] * 4], "l" * 9),
+    "not on frames in a row": ([NONE, SHAFT, SHAFT, SURE, NONE, SURE, SURE], "llllll" + "s"),
     "one needle among false alarms": ([SURE] * 2 + [ELSEWHERE, SURE] * 3, "ss" + "ps" * 3),
 }
 
@@ -142,6 +143,14 @@ class TestWhatIsKnown:
         assert (steps[1:] < steps[:-1]).all()
         # Slowing down with a time constant of 0.2 s it never gets further than 0.2 s would take it.
         assert depths[-1] < 172 + 0.2 * 200 + 8
+
+    def test_no_tip_is_predicted_faster_than_a_hand(self):
+        tracker = NeedleTracker(DIAGONAL)
+        depths = [100 + 4 * i**2 for i in range(11)]  # faster and faster, to 1,900 px a second
+        last = follow([needle(depth) for depth in depths], tracker=tracker)[-1]
+        assert last.status == "seen"
+        state = tracker.update(None, 11 * FRAME_S)
+        assert math.dist(state.needle.tip_xy, last.needle.tip_xy) <= DIAGONAL * FRAME_S + 1e-6
 
     def test_a_needle_drawn_out_is_lost_when_its_tip_passes_the_entry(self):
         tracker = NeedleTracker(DIAGONAL)

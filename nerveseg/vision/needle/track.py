@@ -79,7 +79,6 @@ class NeedleTracker:
 
     def _take(self, seen: Needle, *, alone: bool) -> None:
         if self._track is not None and self._track.take(seen, self._now_s):
-            self._rival = None
             return
         if self._rival is None or not self._rival.take(seen, self._now_s):
             self._rival = Follower.begin(seen, self._px, self._settings, self._now_s)
