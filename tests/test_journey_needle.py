@@ -287,6 +287,16 @@ def test_a_named_plane_has_its_name_beside_it_on_every_frame(page: ReplayPage) -
     page.until(lambda: words() <= plain + 20)
 
 
+def test_the_picture_stays_in_sight_of_every_setting(page: ReplayPage) -> None:
+    for name in ("opacity", "needle", "plane-names", "model"):
+        into_view = "arguments[0].scrollIntoView()"
+        page.driver.execute_script(into_view, page.part(name))
+        top = page.driver.execute_script(
+            "return arguments[0].getBoundingClientRect().top", page.part("screen")
+        )
+        assert top >= 0, name
+
+
 def test_the_syllabus_of_a_block_offers_its_fasciae(page: ReplayPage) -> None:
     Select(page.part("syllabus")).select_by_value("femoral")
     offered = page.driver.execute_script(

@@ -81,10 +81,7 @@ class Replay {
     });
     document.addEventListener("keydown", (event) => this.key(event));
     window.addEventListener("pagehide", () => this.clip?.close({ leaving: true }));
-    new ResizeObserver(() => {
-      this.repaint();
-      this.tellTimeline();
-    }).observe(part("screen"));
+    new ResizeObserver(() => this.repaint()).observe(part("screen"));
   }
 
   key(event) {
@@ -192,6 +189,7 @@ class Replay {
     if (!this.shown) this.player.goTo(this.player.number);
     this.tellClip();
     this.tellPlayer();
+    this.tellTimeline();
   }
 
   swap(clip) {
@@ -237,6 +235,7 @@ class Replay {
     for (const panel of [this.panel, this.needle, this.planes]) {
       panel.tellFrame(this.shown.overlay, { hiding });
     }
+    this.tellTimeline();
   }
 
   tellPlayer() {
@@ -257,7 +256,6 @@ class Replay {
     const text = `Frame ${player.number + 1} / ${clip.total} · ${clock(clip.starts[player.number])}`;
     this.part("where").textContent = text;
     this.part("scrub").setAttribute("aria-valuetext", text);
-    this.tellTimeline();
   }
 
   tellTimeline() {

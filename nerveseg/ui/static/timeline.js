@@ -17,6 +17,7 @@ export class Timeline {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
     this.total = 0;
+    this.told = null;
     const seek = (event) => {
       const { left, width } = canvas.getBoundingClientRect();
       const share = (event.clientX - left - MARGIN) / Math.max(1, width - 2 * MARGIN);
@@ -95,9 +96,10 @@ export class Timeline {
     context.restore();
   }
 
+  // In words, for those who don't see it.
   tell(letters) {
-    if (letters.length === this.told) return;
-    this.told = letters.length;
+    if (letters === this.told) return;
+    this.told = letters;
     const shares = Object.entries(FORMS)
       .map(([letter, { name }]) => [name, letters.split(letter).length - 1])
       .filter(([, count]) => count > 0)
