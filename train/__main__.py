@@ -115,6 +115,27 @@ def quantise(
 
 
 @app.command()
+def needles(
+    model: Annotated[Path, typer.Argument(help="Exported model.")],
+    clips: Annotated[
+        list[Path] | None, typer.Option("--without", help="A clip that shows no needle; repeat it.")
+    ] = None,
+    phantoms: Annotated[int, typer.Option(help="Phantom clips to follow a needle in.")] = 16,
+    out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path("runs/needles.json"),
+) -> None:
+    """Follow needles through phantom clips with known tips, and through clips without one."""
+    import json
+
+    from train.needle_clips import measure_clips
+
+    report = json.dumps(measure_clips(model, clips=clips or [], phantoms=phantoms), indent=2)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(report + "\n", "utf-8")
+    typer.echo(report)
+    typer.echo(f"written: {out}")
+
+
+@app.command()
 def bench(
     model: Annotated[Path, typer.Option(help="Exported fp32 model.")] = Path(
         "weights/nerveseg-joint.onnx"

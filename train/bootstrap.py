@@ -59,6 +59,18 @@ class GroupBootstrap:
         counted = ~np.isnan(array)
         return self.ratio(np.where(counted, array, 0.0), counted.astype(np.float64))
 
+    def median(self, values: Sequence[float] | _Floats) -> Interval:
+        """Median over the pictures whose value isn't NaN; the lower one of two in a draw."""
+        array = np.asarray(values, np.float64)
+        order = np.argsort(array)[: np.count_nonzero(~np.isnan(array))]
+        if order.size == 0:
+            return Interval(math.nan, math.nan, math.nan, 0)
+        # NaN sorts last. Each draw weighs a picture by how often its group came up.
+        weights = np.cumsum(self._times_drawn[:, self._group_of[order]], axis=1)
+        weights = weights[weights[:, -1] > 0]
+        middle = (weights < 0.5 * weights[:, -1:]).sum(axis=1)
+        return self._bounded(float(np.median(array[order])), array[order][middle], order.size)
+
     def ratio(
         self, numerator: Sequence[float] | _Floats, denominator: Sequence[float] | _Floats
     ) -> Interval:
@@ -82,7 +94,9 @@ class GroupBootstrap:
         value = float(statistic(sums.sum(axis=0, keepdims=True))[0])
         drawn = statistic(self._times_drawn @ sums)
         # A draw may hold no picture with a value; it says nothing and is left out.
-        drawn = drawn[~np.isnan(drawn)]
+        return self._bounded(value, drawn[~np.isnan(drawn)], n)
+
+    def _bounded(self, value: float, drawn: _Floats, n: int) -> Interval:
         if self.group_count < 2 or drawn.size == 0:
             return Interval(value, math.nan, math.nan, n)
         tail = 50 * (1 - _LEVEL)

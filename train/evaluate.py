@@ -27,6 +27,7 @@ from nerveseg.errors import DataError, ModelError
 from nerveseg.types import Sample
 from nerveseg.video.crop import find_region
 from train.data import split_samples
+from train.needle_scores import NeedleMeter
 from train.plane_scores import PlaneMeter
 from train.predictors import Prediction, Predictor, from_file
 from train.report import Provenance, show, write
@@ -52,7 +53,10 @@ class Meter(Protocol):
 Maker: TypeAlias = Callable[[Predictor, int], Meter]
 """Makes a meter for a model, which keeps so many of the worst pictures."""
 
-METERS: tuple[Maker, ...] = (lambda _, worst: PlaneMeter(worst),)
+METERS: tuple[Maker, ...] = (
+    lambda _, worst: PlaneMeter(worst),
+    lambda predictor, worst: NeedleMeter(predictor.spec, worst),
+)
 """What is measured beside masks."""
 
 

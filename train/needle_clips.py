@@ -12,18 +12,20 @@ from typing import Any
 import numpy as np
 
 from nerveseg import pipeline
+from nerveseg.errors import ModelError
 from nerveseg.phantom import Difficulty, Phantom, PhantomFrame
 from nerveseg.types import Frame, FrameResult, NeedleState
 from nerveseg.video import sources
+from nerveseg.vision.preprocess import NEEDLE_TIP
 from nerveseg.vision.segment import Segmenter
 
 __all__ = [
     "MEDIUM",
     "Moment",
     "follow_phantoms",
+    "measure_clips",
     "phantom_figures",
     "said_on_clip",
-    "said_on_pictures",
 ]
 
 MEDIUM = Difficulty(visibility=0.75)
@@ -143,10 +145,25 @@ def said_on_clip(segmenter: Segmenter, path: Path, *, frames: int | None = None)
         return _count(pipeline.run(islice(clip, frames), segmenter))
 
 
-def said_on_pictures(segmenter: Segmenter, pictures: Iterable[Frame]) -> tuple[int, int]:
-    """The same for pictures that stand for themselves."""
-    each = (next(pipeline.run([frame], segmenter)) for frame in pictures)
-    return _count(each)
+def measure_clips(
+    model: Path, *, clips: Sequence[Path] = (), phantoms: int = 16, frames: int = 250
+) -> dict[str, Any]:
+    """All of it: phantoms with a needle, and real ``clips`` that show none."""
+    segmenter = Segmenter.load(model)
+    if NEEDLE_TIP not in segmenter.spec.heatmaps:
+        raise ModelError(
+            f"{model} knows no needle; measure a model that was trained with needle_channels"
+        )
+    followed = follow_phantoms(segmenter, clips=phantoms, frames=frames)
+    false = {}
+    for path in clips:
+        said, number = said_on_clip(segmenter, path)
+        false[path.name] = {"frames": number, "said": said, "share": round(said / number, 4)}
+    return {
+        "model": segmenter.spec.model_id,
+        "phantoms": phantom_figures(followed),
+        "without_needle": false,
+    }
 
 
 def _count(results: Iterable[FrameResult]) -> tuple[int, int]:
