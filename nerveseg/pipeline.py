@@ -75,6 +75,7 @@ def run(
             needle_state=needle,
             guidance=guidance,
             warnings=notices,
+            steadiness=memory.steadier.steadiness,
         )
 
 

@@ -104,6 +104,9 @@ def record(result: FrameResult, *, file: str, classes: tuple[str, ...]) -> dict[
         "needle": _needle_record(result.needle_state),
         "guidance": _guidance_record(result.guidance, frame.mm_per_px),
         "warnings": list(result.warnings),
+        "steadiness": None
+        if result.steadiness is None
+        else {name: round(value, 4) for name, value in result.steadiness.items()},
         "timings_ms": {stage: round(spent, 3) for stage, spent in result.timings_ms.items()},
         "model_id": result.segmentation.model_id,
     }

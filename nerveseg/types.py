@@ -245,7 +245,9 @@ class FrameResult:
     """A frame with all that was found on it; ``timings_ms`` is milliseconds per stage.
 
     ``planes`` are ordered by depth. ``guidance`` is there when the needle's tip is (seen or
-    predicted). ``warnings`` are keys of `nerveseg.vision.guidance.WARNINGS`.
+    predicted). ``warnings`` are keys of `nerveseg.vision.guidance.WARNINGS`. ``steadiness`` is,
+    per class, the IoU (0..1) of this frame's area with the last one's moved along with the
+    tissue: 1 less the flicker; ``None`` where there is no last frame of the same scene.
     """
 
     frame: Frame
@@ -257,6 +259,7 @@ class FrameResult:
     needle_state: NeedleState = field(default_factory=lambda: NeedleState("lost"))
     guidance: Guidance | None = None
     warnings: tuple[str, ...] = ()
+    steadiness: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

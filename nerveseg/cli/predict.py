@@ -37,6 +37,7 @@ class _Tally:
     frames: int = 0
     spent_ms: float = 0.0
     found: dict[str, int] = field(default_factory=dict)
+    tip: dict[str, int] = field(default_factory=dict)
 
     def add(self, result: FrameResult, classes: tuple[str, ...]) -> None:
         self.frames += 1
@@ -44,10 +45,15 @@ class _Tally:
         for name in classes:
             seen = result.structures[name].area_px > 0
             self.found[name] = self.found.get(name, 0) + seen
+        status = result.needle_state.status
+        if status != "lost":
+            self.tip[status] = self.tip.get(status, 0) + 1
 
     def text(self, out: Path) -> str:
         each = f", {self.spent_ms / self.frames:.1f} ms a frame" if self.frames else ""
-        seen = ", ".join(f"{name} in {count}" for name, count in self.found.items())
+        counts = [f"{name} in {count}" for name, count in self.found.items()]
+        counts += [f"needle tip {status} in {count}" for status, count in self.tip.items()]
+        seen = ", ".join(counts)
         return f"{_frames(self.frames)} in {out}{each}" + (f"; {seen}" if seen else "")
 
 
@@ -79,7 +85,7 @@ def predict(
     classes: Annotated[
         str | None,
         typer.Option(
-            help="Classes to keep, such as nerve,vessel; all of the model's by default.",
+            help="Classes to keep as areas, such as nerve,vessel; all but the needle by default.",
             show_default=False,
         ),
     ] = None,
@@ -92,6 +98,17 @@ def predict(
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="Hatch where the model is torn.")
     ] = False,
+    needle: Annotated[
+        bool, typer.Option("--needle/--no-needle", help="Draw the needle and its tip's state.")
+    ] = True,
+    guidance: Annotated[
+        bool,
+        typer.Option("--guidance/--no-guidance", help="Draw the path ahead, distances, warnings."),
+    ] = True,
+    planes: Annotated[
+        bool,
+        typer.Option("--planes/--no-planes", help="Draw fascia as lines rather than as areas."),
+    ] = True,
     legend: Annotated[bool, typer.Option("--legend/--no-legend", help="Draw the legend.")] = True,
     crop: Annotated[
         bool,
@@ -112,7 +129,7 @@ def predict(
 ) -> None:
     """Segment INPUT: overlays, masks and results.jsonl into a folder.
 
-    results.jsonl: one line per frame.
+    results.jsonl: one line per frame, with classes, planes, needle and warnings.
 
     overlays/<stem>.png: the overlay of a picture; for a clip,
     overlays/<stem>_<index>.jpg for every frame, or one overlays/<stem>.mp4.
@@ -128,11 +145,14 @@ def predict(
     with sources.open(source, stride=every) as clip:
         segmenter = Segmenter.load(model, threads=threads, backend=backend)
         style = OverlayStyle(
-            classes=segmenter.spec.classes if classes is None else _names(classes),
+            classes=segmenter.spec.areas if classes is None else _names(classes),
             opacity=opacity,
             palette=palette.value,
             uncertainty=uncertainty,
             legend=legend,
+            needle=needle,
+            guidance=guidance,
+            planes=planes,
             note=True,
         )
         wanted = Wanted(

@@ -61,7 +61,7 @@ def _model(segmenter: Segmenter) -> dict[str, Any]:
         "id": spec.model_id,
         "backend": segmenter.backend_name,
         "trained_on": spec.trained_on,
-        "classes": [_look(name) for name in spec.classes if name != "needle"],
+        "classes": [_look(name) for name in spec.areas],
         "measured": _measured(spec),
     }
 

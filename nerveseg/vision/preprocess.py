@@ -104,6 +104,11 @@ class ModelSpec:
         return [text for text, good in checks.items() if not good]
 
     @property
+    def areas(self) -> tuple[str, ...]:
+        """The classes that are shown as areas: a needle is shown as a needle."""
+        return tuple(name for name in self.classes if name != NEEDLE)
+
+    @property
     def model_id(self) -> str:
         """Name and version, as written beside every result."""
         return f"{self.name}@{self.version}"
