@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,27 @@ SPEC = ModelSpec(
     thresholds={"nerve": 0.5, "vessel": 0.5, "fascia": 0.5},
 )
 
+NEEDLE_SPEC = dataclasses.replace(
+    SPEC,
+    name="tiny-needle",
+    classes=(*SPEC.classes, "needle"),
+    thresholds={**SPEC.thresholds, "needle": 0.5},
+    heatmaps=("needle tip",),
+    input_hw=(128, 192),
+    # Sure of one long line (0.1 of the diagonal and more), and of its tip if the map shows one.
+    confidence={
+        "shaft": (-4.0, 0.0, 0.0, 60.0, 0.0, 0.0, -90.0),
+        "tip": (-4.0, 0.0, 8.0, 0.0, 0.0, 0.0, 0.0),
+    },
+)
+"""A needle's shaft where it is brighter than 232, its tip above 247: see `write_needle`."""
+
 
 def write(path: Path, spec: ModelSpec | None = SPEC, *, channels: int = 3) -> Path:
     """A model at half resolution: nerve where bright, vessel where dark, fascia where brightest."""
-    weights = np.array([20.0, -20.0, 20.0], np.float32)[:channels].reshape(-1, 1, 1, 1)
-    biases = np.array([0.0, -10.0, -15.0], np.float32)[:channels]
+    weights = np.array([20.0, -20.0, 20.0, 100.0, 100.0], np.float32)
+    weights = weights[:channels].reshape(-1, 1, 1, 1)
+    biases = np.array([0.0, -10.0, -15.0, -82.0, -94.0], np.float32)[:channels]
     nodes = [
         helper.make_node("AveragePool", ["picture"], ["half"], kernel_shape=[2, 2], strides=[2, 2]),
         helper.make_node("Conv", ["half", "w", "b"], ["logits"]),
@@ -44,3 +61,8 @@ def write(path: Path, spec: ModelSpec | None = SPEC, *, channels: int = 3) -> Pa
         model.metadata_props.add(key=SPEC_KEY, value=spec.to_json())
     onnx.save(model, path)
     return path
+
+
+def write_needle(path: Path) -> Path:
+    """A model that knows a needle too."""
+    return write(path, NEEDLE_SPEC, channels=5)
