@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from nerveseg.types import Box, Segmentation
 from nerveseg.vision.needle import observe
-from nerveseg.vision.needle.observe import FEATURES, sight
+from nerveseg.vision.needle.observe import FEATURES, Sighting, sightings
 from nerveseg.vision.preprocess import NEEDLE, NEEDLE_TIP
 
 SURE = {"shaft": (8.0, *[0.0] * len(FEATURES)), "tip": (3.0, *[0.0] * len(FEATURES))}
@@ -47,6 +47,12 @@ def drawn(
     x, y = np.meshgrid(np.arange(128), np.arange(128))
     bell = peak * np.exp(-((x - ends[1][0]) ** 2 + (y - ends[1][1]) ** 2) / (2 * 1.5**2))
     return answer(shaft / 255 * 0.95, bell, region)
+
+
+def sight(segmentation: Segmentation) -> Sighting | None:
+    """The longest line seen."""
+    length = FEATURES.index("length")
+    return max(sightings(segmentation), key=lambda s: s.features[length], default=None)
 
 
 WHOLE = Box(0, 0, 640, 480)

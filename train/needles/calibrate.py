@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from nerveseg.types import Box, Needle
-from nerveseg.vision.needle.observe import Sighting, sight
+from nerveseg.vision.needle.observe import Sighting, sightings
 from nerveseg.vision.segment import Segmenter
 from train.needle_scores import TrueNeedle, score_needle
 from train.needles.scenes import Scene
@@ -38,7 +38,7 @@ def fit_confidence(segmenter: Segmenter, scenes: Iterable[Scene]) -> dict[str, t
 
     ``scenes`` must be none that the network was trained on.
     """
-    judged = [found for scene in scenes if (found := judge(segmenter, scene)) is not None]
+    judged = [found for scene in scenes for found in judge(segmenter, scene)]
     features = np.array([row.features for row in judged])
     return {
         "shaft": logistic_fit(features, [row.line for row in judged]),
@@ -46,20 +46,19 @@ def fit_confidence(segmenter: Segmenter, scenes: Iterable[Scene]) -> dict[str, t
     }
 
 
-def judge(segmenter: Segmenter, scene: Scene) -> Judged | None:
-    """What the network's sighting on a scene is worth; ``None`` without a sighting."""
+def judge(segmenter: Segmenter, scene: Scene) -> Iterator[Judged]:
+    """What each of the network's sightings on a scene is worth."""
     height, width = scene.picture.shape
-    sighting = sight(segmenter.predict(scene.picture, Box(0, 0, width, height)))
-    if sighting is None:
-        return None
-    if scene.needle is None:
-        return Judged(sighting.features, line=False, tip=False)
-    deep = scene.needle.tip_xy or _deep_end(scene)
-    score = score_needle(
-        _needle(sighting), TrueNeedle(scene.needle.entry_xy, deep), (height, width)
-    )
-    right = scene.needle.tip_xy is not None and score.tip_share <= TOLERANCE
-    return Judged(sighting.features, line=score.found, tip=score.found and right)
+    answer = segmenter.predict(scene.picture, Box(0, 0, width, height))
+    for sighting in sightings(answer):
+        if scene.needle is None:
+            yield Judged(sighting.features, line=False, tip=False)
+            continue
+        deep = scene.needle.tip_xy or _deep_end(scene)
+        truth = TrueNeedle(scene.needle.entry_xy, deep)
+        score = score_needle(_needle(sighting), truth, (height, width))
+        near = scene.needle.tip_xy is not None and score.tip_share <= TOLERANCE
+        yield Judged(sighting.features, line=score.found, tip=score.found and near)
 
 
 def logistic_fit(features: npt.NDArray[np.float64], right: Sequence[bool]) -> tuple[float, ...]:

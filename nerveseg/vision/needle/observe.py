@@ -3,14 +3,16 @@
 The network says where a shaft shows and where a tip ends it; a line fitted to the first, and
 robust against what lies beside it, gives direction and offset, the second gives the depth. How
 sure each is follows from a few measurements by a logistic curve that was fitted on pictures with
-known needles (`nerveseg.vision.preprocess.ModelSpec.confidence`).
+known needles (`nerveseg.vision.preprocess.ModelSpec.confidence`). Of several lines the one that
+is most likely a needle is taken.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 import cv2
 import numpy as np
@@ -19,7 +21,7 @@ import numpy.typing as npt
 from nerveseg.types import Box, Needle, Point, Probability, Segmentation
 from nerveseg.vision.preprocess import NEEDLE, NEEDLE_TIP
 
-__all__ = ["FEATURES", "Sighting", "observe", "sight"]
+__all__ = ["FEATURES", "Sighting", "observe", "sightings"]
 
 FEATURES = ("shaft", "tip", "length", "spread", "gap", "rest")
 """What a confidence is made of; see `Sighting.features`."""
@@ -30,6 +32,10 @@ LEAST_SHAFT_CONFIDENCE = 0.3
 _Floats = npt.NDArray[np.float64]
 
 _SEED = 0.35
+_CANDIDATES, _TIPS = 4, 2
+_PEAK = 0.15
+_TURN = 2.0
+_TURNS = np.arange(-20.0, 200.0 + _TURN, _TURN)
 _SHOWN = 0.4
 _FLAT = math.sin(math.radians(12))
 _STEP = 0.5
@@ -85,12 +91,36 @@ def observe(
     ``confidence`` maps ``tip`` and ``shaft`` to an offset and one weight per feature. Raises
     ``KeyError`` when ``segmentation`` has no needle's maps or ``confidence`` lacks one.
     """
-    sighting = sight(segmentation)
-    if sighting is None:
-        return None
+    best: Needle | None = None
+    for sighting in sightings(segmentation):
+        needle = _needle(sighting, confidence)
+        if best is None or _sureness(needle) > _sureness(best):
+            best = needle
+    return None if best is None or best.shaft_confidence < LEAST_SHAFT_CONFIDENCE else best
+
+
+def sightings(segmentation: Segmentation) -> Iterator[Sighting]:
+    """Measure the lines through the strongest patches of the shaft's map, and from its tips."""
+    shaft, tip = segmentation.probabilities[NEEDLE], segmentation.heatmaps[NEEDLE_TIP]
+    grid = _Grid(segmentation.region, shaft.shape[0], shaft.shape[1])
+    strong = np.nonzero(shaft > _SEED)
+    cells = _Cells(grid.points(*strong), shaft[strong].astype(np.float64))
+    for patch in chain(_patches(shaft, strong), _spokes(tip, grid, cells)):
+        if np.count_nonzero(patch) < 3:
+            continue
+        line = _fit(grid, cells, patch)
+        near = np.abs(line.across(cells.points)) < 2.5 * grid.pitch
+        if np.count_nonzero(near) < 3:
+            continue
+        peak_at, peak = _tip_peak(tip, grid, line)
+        line = _towards_tip(line, cells.points[near], peak_at)
+        found = _measure(shaft, grid, line, (cells, near), peak_at, peak)
+        if found is not None:
+            yield found
+
+
+def _needle(sighting: Sighting, confidence: Mapping[str, tuple[float, ...]]) -> Needle:
     shaft = _logistic(confidence["shaft"], sighting.features)
-    if shaft < LEAST_SHAFT_CONFIDENCE:
-        return None
     return Needle(
         entry_xy=sighting.entry_xy,
         tip_xy=sighting.tip_xy,
@@ -101,22 +131,16 @@ def observe(
     )
 
 
-def sight(segmentation: Segmentation) -> Sighting | None:
-    """Measure the one best line among the shaft's map; ``None`` if nothing there is a line."""
-    shaft, tip = segmentation.probabilities[NEEDLE], segmentation.heatmaps[NEEDLE_TIP]
-    grid = _Grid(segmentation.region, shaft.shape[0], shaft.shape[1])
-    rows, columns = _best_patch(shaft)
-    if len(rows) < 3:
-        return None
-    strong = np.nonzero(shaft > _SEED)
-    points, weights = grid.points(*strong), shaft[strong].astype(np.float64)
-    line = _fit(grid, grid.points(rows, columns), shaft[rows, columns], points, weights)
-    near = np.abs(line.across(points)) < 2.5 * grid.pitch
-    if np.count_nonzero(near) < 3:
-        return None
-    peak_at, peak = _tip_peak(tip, grid, line)
-    line = _towards_tip(line, points[near], peak_at)
-    return _measure(shaft, grid, line, (points, weights, near), peak_at, peak)
+def _sureness(needle: Needle) -> float:
+    return needle.confidence + needle.shaft_confidence
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cells:
+    """The map's strong cells: ``points`` ``(n, 2)`` in frame pixels, and their probability."""
+
+    points: _Floats
+    weights: _Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,33 +182,53 @@ class _Grid:
         return np.asarray(found[0], np.float64)
 
 
-def _best_patch(shaft: Probability) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.int_]]:
-    """Cells of the connected patch that holds most probability; none below the seed level."""
+def _patches(
+    shaft: Probability, strong: tuple[npt.NDArray[np.int_], ...]
+) -> Iterator[npt.NDArray[np.bool_]]:
+    """Which strong cells make up each connected patch, for the few of most probability."""
     mask = (shaft > _SEED).astype(np.uint8)
     count, labels = cv2.connectedComponents(mask, connectivity=8)
-    if count < 2:
-        return np.empty(0, int), np.empty(0, int)
-    sums = np.bincount(labels.ravel(), weights=shaft.ravel(), minlength=count)
-    sums[0] = 0
-    rows, columns = np.nonzero(labels == int(sums.argmax()))
-    return rows, columns
+    label_of = labels[strong]
+    sums = np.bincount(label_of, weights=shaft[strong], minlength=count)
+    for label in np.argsort(sums)[::-1][:_CANDIDATES]:
+        patch = label_of == label
+        yield np.asarray(patch)
 
 
-def _fit(
-    grid: _Grid,
-    patch: _Floats,
-    patch_weights: Probability,
-    points: _Floats,
-    weights: _Floats,
-) -> _Line:
+def _spokes(tip: Probability, grid: _Grid, cells: _Cells) -> Iterator[npt.NDArray[np.bool_]]:
+    """Strong cells on the best-supported ray up from each of the tip map's highest peaks.
+
+    A shaft that touches other bright things is one patch with them, but still a ray from its tip.
+    """
+    peaks = (tip >= cv2.dilate(tip, np.ones((7, 7), np.uint8))) & (tip > _PEAK)
+    rows, columns = np.nonzero(peaks)
+    for best in np.argsort(tip[rows, columns])[::-1][:_TIPS]:
+        hub = grid.points(rows[best : best + 1], columns[best : best + 1])[0]
+        off = cells.points - hub
+        above = (off[:, 1] < 2 * grid.pitch) & (np.hypot(*off.T) > 2 * grid.pitch)
+        if not above.any():
+            continue
+        turn = np.degrees(np.arctan2(-off[above, 1], off[above, 0]))
+        support = np.histogram(turn, _TURNS, weights=cells.weights[above])[0]
+        support = np.convolve(support, (0.5, 1.0, 0.5), mode="same")
+        angle = math.radians(float(_TURNS[int(support.argmax())]) + 0.5 * _TURN)
+        ray = _Line(hub, np.array([math.cos(angle), -math.sin(angle)]))
+        yield (
+            above
+            & (np.abs(ray.across(cells.points)) < 3 * grid.pitch)
+            & (ray.course(cells.points) > 0)
+        )
+
+
+def _fit(grid: _Grid, cells: _Cells, patch: npt.NDArray[np.bool_]) -> _Line:
     """The patch's main axis, then refitted to all that lies near it (Tukey's biweight)."""
-    line = _axis(patch, patch_weights.astype(np.float64))
+    line = _axis(cells.points[patch], cells.weights[patch])
     for reach in (4.0, 2.5, 2.5):
-        off = line.across(points) / (reach * grid.pitch)
-        kept = weights * np.clip(1 - off**2, 0, None) ** 2
+        off = line.across(cells.points) / (reach * grid.pitch)
+        kept = cells.weights * np.clip(1 - off**2, 0, None) ** 2
         if np.count_nonzero(kept) < 3:
             break
-        line = _axis(points, kept)
+        line = _axis(cells.points, kept)
     return line
 
 
@@ -230,11 +274,12 @@ def _measure(
     shaft: Probability,
     grid: _Grid,
     line: _Line,
-    cells: tuple[_Floats, _Floats, npt.NDArray[np.bool_]],
+    supported: tuple[_Cells, npt.NDArray[np.bool_]],
     peak_at: _Floats | None,
     peak: float,
 ) -> Sighting | None:
-    points, weights, near = cells
+    cells, near = supported
+    points, weights = cells.points, cells.weights
     start, end = _inside(grid.region, line)
     steps = np.arange(start, end, _STEP * grid.pitch)
     if len(steps) < 4:
@@ -246,7 +291,7 @@ def _measure(
     first, last = float(steps[shown[0]]), float(steps[shown[-1]])
     tip = last if peak_at is None else float(line.course(peak_at[None])[0])
     gap = 0.1 if peak_at is None else abs(tip - last) / grid.diagonal
-    if peak < 0.15 or tip <= first:  # too faint to say more than the shaft's end does
+    if peak < _PEAK or tip <= first:  # too faint to say more than the shaft's end does
         tip = last
     upto = steps <= tip
     seen = profile[upto] > _SHOWN
