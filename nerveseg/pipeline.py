@@ -98,7 +98,7 @@ class _Memory:
         if segmentation.frame_shape != self._shape:  # the first frame, or another picture size
             self._shape = segmentation.frame_shape
             self._needle = NeedleTracker(math.hypot(region.width, region.height))
-        seen = observe(segmentation, self._confidence)
+        seen = observe(segmentation, frame.pixels, self._confidence)
         state = self._needle.update(seen, frame.time_s)
         guidance = None if state.needle is None else guide(state.needle, structures, region)
         reach = reach_px(region, frame.mm_per_px)

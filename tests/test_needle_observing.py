@@ -14,9 +14,13 @@ from hypothesis.extra import numpy as hnp
 from nerveseg.types import Box, Segmentation
 from nerveseg.vision.needle import observe
 from nerveseg.vision.needle.observe import FEATURES, Sighting, sightings
+from nerveseg.vision.needle.ridge import straightened
 from nerveseg.vision.preprocess import NEEDLE, NEEDLE_TIP
 
 SURE = {"shaft": (8.0, *[0.0] * len(FEATURES)), "tip": (3.0, *[0.0] * len(FEATURES))}
+PIXELS = np.full((480, 640), 90, np.uint8)
+"""An even picture has no ridge: the line stays where the maps have it."""
+
 DOUBTFUL = {**SURE, "shaft": (-8.0, *[0.0] * len(FEATURES))}
 
 
@@ -72,7 +76,7 @@ CASES = {
 def test_a_drawn_needle_is_found_where_it_is(
     start: tuple[float, float], tip: tuple[float, float], region: Box
 ) -> None:
-    needle = observe(drawn(start, tip, region), SURE)
+    needle = observe(drawn(start, tip, region), PIXELS, SURE)
     assert needle is not None
     cell = max(region.width, region.height) / 128
     assert math.dist(needle.tip_xy, tip) < cell
@@ -85,7 +89,7 @@ def test_a_drawn_needle_is_found_where_it_is(
 
 def test_the_entry_lies_on_the_regions_edge() -> None:
     region = Box(100, 80, 540, 420)
-    needle = observe(drawn((150, 130), (400, 300), region), SURE)
+    needle = observe(drawn((150, 130), (400, 300), region), PIXELS, SURE)
     assert needle is not None
     x, y = needle.entry_xy
     on_an_edge = (abs(x - 100), abs(x - 539), abs(y - 80), abs(y - 419))
@@ -95,7 +99,7 @@ def test_the_entry_lies_on_the_regions_edge() -> None:
 
 
 def test_without_a_tip_in_the_map_the_shafts_end_stands_for_it() -> None:
-    needle = observe(drawn((40, 60), (400, 300), WHOLE, peak=0.0), SURE)
+    needle = observe(drawn((40, 60), (400, 300), WHOLE, peak=0.0), PIXELS, SURE)
     assert needle is not None
     assert math.dist(needle.tip_xy, (400, 300)) < 10
 
@@ -124,18 +128,60 @@ def test_a_gap_is_counted_as_not_visible() -> None:
 
 @pytest.mark.parametrize("level", [0.0, 0.2])
 def test_an_empty_map_shows_no_needle(level: float) -> None:
-    assert observe(answer(np.full((128, 128), level)), SURE) is None
+    assert observe(answer(np.full((128, 128), level)), PIXELS, SURE) is None
 
 
 def test_a_line_that_is_not_believed_is_no_needle() -> None:
-    assert observe(drawn((40, 60), (400, 300), WHOLE), DOUBTFUL) is None
+    assert observe(drawn((40, 60), (400, 300), WHOLE), PIXELS, DOUBTFUL) is None
 
 
 def test_a_tip_is_never_surer_than_its_shaft() -> None:
     unsure_shaft = {"shaft": (0.0, *[0.0] * len(FEATURES)), "tip": (9.0, *[0.0] * len(FEATURES))}
-    needle = observe(drawn((40, 60), (400, 300), WHOLE), unsure_shaft)
+    needle = observe(drawn((40, 60), (400, 300), WHOLE), PIXELS, unsure_shaft)
     assert needle is not None
     assert needle.confidence == needle.shaft_confidence == pytest.approx(0.5)
+
+
+# --- the ridge on the picture -----------------------------------------------------------------
+
+
+def shaft_on_tissue(start: tuple[int, int], tip: tuple[int, int], *, contrast: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    tissue = cv2.GaussianBlur(rng.normal(80, 60, (480, 640)), (0, 0), 2.0)
+    shaft = np.zeros((480, 640))
+    cv2.line(shaft, start, tip, 1.0, 5)
+    return np.clip(tissue + contrast * cv2.GaussianBlur(shaft, (0, 0), 1.5), 0, 255).astype(
+        np.uint8
+    )
+
+
+def turned(start: tuple[int, int], tip: tuple[int, int], degrees: float) -> tuple[float, float]:
+    """``start`` moved round ``tip``."""
+    angle = math.radians(degrees)
+    x, y = start[0] - tip[0], start[1] - tip[1]
+    cos, sin = math.cos(angle), math.sin(angle)
+    return tip[0] + cos * x - sin * y, tip[1] + sin * x + cos * y
+
+
+@pytest.mark.parametrize("degrees", [-5.0, -2.0, 0.0, 3.0, 6.0])
+def test_a_line_that_is_turned_falls_back_onto_its_ridge(degrees: float) -> None:
+    start, tip = (60, 90), (400, 300)
+    pixels = shaft_on_tissue(start, tip, contrast=70)
+    begun, ended = straightened(pixels, WHOLE, turned(start, tip, degrees), tip)
+    found = math.degrees(math.atan2(ended[1] - begun[1], ended[0] - begun[0]))
+    true = math.degrees(math.atan2(tip[1] - start[1], tip[0] - start[0]))
+    assert abs(found - true) < 0.8
+    assert math.dist(ended, tip) < 6
+
+
+def test_without_a_ridge_the_line_stays_where_it_was() -> None:
+    begun, ended = straightened(PIXELS, WHOLE, (60, 90), (400, 300))
+    assert math.dist(begun, (60, 90)) < 1e-6
+    assert math.dist(ended, (400, 300)) < 1e-6
+
+
+def test_a_line_too_short_to_turn_is_left_alone() -> None:
+    assert straightened(PIXELS, WHOLE, (60, 90), (61, 91)) == ((60, 90), (61, 91))
 
 
 MAPS = hnp.arrays(np.float32, (16, 16), elements=st.floats(0, 1, width=32))
@@ -143,7 +189,7 @@ MAPS = hnp.arrays(np.float32, (16, 16), elements=st.floats(0, 1, width=32))
 
 @given(shaft=MAPS, tip=MAPS)
 def test_whatever_the_maps_an_answer_is_finite_or_none(shaft: np.ndarray, tip: np.ndarray) -> None:
-    needle = observe(answer(shaft, tip, Box(3, 5, 400, 90)), SURE)
+    needle = observe(answer(shaft, tip, Box(3, 5, 400, 90)), PIXELS, SURE)
     if needle is not None:  # `Needle` checks its own numbers
         assert 3 - 1 <= needle.entry_xy[0] <= 400
         assert 5 - 1 <= needle.entry_xy[1] <= 90
@@ -151,4 +197,4 @@ def test_whatever_the_maps_an_answer_is_finite_or_none(shaft: np.ndarray, tip: n
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_an_all_black_or_white_map_raises_nothing(value: float) -> None:
-    observe(answer(np.full((128, 128), value), np.full((128, 128), value)), SURE)
+    observe(answer(np.full((128, 128), value), np.full((128, 128), value)), PIXELS, SURE)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from nerveseg.errors import ModelError
-from nerveseg.types import Mask, Needle, Point, Sample, Segmentation
+from nerveseg.types import GrayImage, Mask, Needle, Point, Sample, Segmentation
 from nerveseg.vision.needle import NeedleTracker, observe
 from nerveseg.vision.preprocess import NEEDLE, ModelSpec
 from train.bootstrap import GroupBootstrap
@@ -150,7 +150,7 @@ class NeedleMeter:
         """Score what the app would say of this picture; nothing for a model without maps."""
         if answer.segmentation is None:
             return
-        said = self._said(answer.segmentation)
+        said = self._said(answer.segmentation, sample.image)
         truth = truth_of(mask_of(sample, NEEDLE)) if NEEDLE in sample.known else None
         height, width = sample.image.shape
         score = score_needle(said, truth, (height, width))
@@ -193,10 +193,10 @@ class NeedleMeter:
             pictures=tuple(picture for _, _, picture in self._pictures),
         )
 
-    def _said(self, segmentation: Segmentation) -> Needle | None:
+    def _said(self, segmentation: Segmentation, pixels: GrayImage) -> Needle | None:
         region = segmentation.region
         tracker = NeedleTracker(math.hypot(region.width, region.height))
-        return tracker.update(observe(segmentation, self._confidence), 0.0).needle
+        return tracker.update(observe(segmentation, pixels, self._confidence), 0.0).needle
 
 
 def _summarise(rows: Sequence[NeedleRow], draws: int, seed: int) -> SetFigures:

@@ -1,24 +1,26 @@
 """One frame's needle from the network's maps: a line through the shaft, and the tip on it.
 
 The network says where a shaft shows and where a tip ends it; a line fitted to the first, and
-robust against what lies beside it, gives direction and offset, the second gives the depth. How
-sure each is follows from a few measurements by a logistic curve that was fitted on pictures with
-known needles (`nerveseg.vision.preprocess.ModelSpec.confidence`). Of several lines the one that
-is most likely a needle is taken.
+robust against what lies beside it, gives direction and offset, the second gives the depth; the
+picture itself then sets the line straight (`nerveseg.vision.needle.ridge`). Of several lines the
+one that is most likely a needle is taken. How sure that is follows from a few measurements by a
+logistic curve that was fitted on pictures with known needles
+(`nerveseg.vision.preprocess.ModelSpec.confidence`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from nerveseg.types import Box, Needle, Point, Probability, Segmentation
+from nerveseg.types import Box, GrayImage, Needle, Point, Probability, Segmentation
+from nerveseg.vision.needle.ridge import straightened
 from nerveseg.vision.preprocess import NEEDLE, NEEDLE_TIP
 
 __all__ = ["FEATURES", "Sighting", "observe", "sightings"]
@@ -39,6 +41,7 @@ _TURNS = np.arange(-20.0, 200.0 + _TURN, _TURN)
 _SHOWN = 0.4
 _FLAT = math.sin(math.radians(12))
 _STEP = 0.5
+_SETTLE_BY = 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,19 +87,22 @@ class _Line:
 
 
 def observe(
-    segmentation: Segmentation, confidence: Mapping[str, tuple[float, ...]]
+    segmentation: Segmentation, pixels: GrayImage, confidence: Mapping[str, tuple[float, ...]]
 ) -> Needle | None:
     """The needle on one frame, or ``None`` where there is none to speak of.
 
-    ``confidence`` maps ``tip`` and ``shaft`` to an offset and one weight per feature. Raises
-    ``KeyError`` when ``segmentation`` has no needle's maps or ``confidence`` lacks one.
+    ``pixels`` is the frame, ``uint8`` ``(H, W)``. ``confidence`` maps ``tip`` and ``shaft`` to an
+    offset and one weight per feature. Raises ``KeyError`` when ``segmentation`` has no needle's
+    maps or ``confidence`` lacks one.
     """
     best: Needle | None = None
     for sighting in sightings(segmentation):
         needle = _needle(sighting, confidence)
         if best is None or _sureness(needle) > _sureness(best):
             best = needle
-    return None if best is None or best.shaft_confidence < LEAST_SHAFT_CONFIDENCE else best
+    if best is None or best.shaft_confidence < LEAST_SHAFT_CONFIDENCE:
+        return None
+    return _settled(best, pixels, segmentation.region)
 
 
 def sightings(segmentation: Segmentation) -> Iterator[Sighting]:
@@ -129,6 +135,32 @@ def _needle(sighting: Sighting, confidence: Mapping[str, tuple[float, ...]]) -> 
         shaft_xy=sighting.shaft_xy,
         visible_share=sighting.visible_share,
     )
+
+
+def _settled(needle: Needle, pixels: GrayImage, region: Box) -> Needle:
+    """The needle on the ridge that the picture itself shows under it."""
+    diagonal = math.hypot(region.width, region.height)
+    whole = math.dist(needle.entry_xy, needle.tip_xy)
+    shown = math.dist(needle.shaft_xy[0], needle.tip_xy)
+    share = min(1.0, max(shown, _SETTLE_BY * diagonal) / max(whole, 1.0))
+    start = tuple(t + share * (e - t) for t, e in zip(needle.tip_xy, needle.entry_xy, strict=True))
+    start, tip = straightened(pixels, region, (start[0], start[1]), needle.tip_xy)
+    along = np.subtract(tip, start)
+    length = float(np.hypot(*along))
+    if length == 0 or not _within(region, tip):
+        return needle
+    line = _Line(np.array(tip), along / length)
+    shallow, deep = (line.course(np.array([at]))[0] for at in needle.shaft_xy)
+    return replace(
+        needle,
+        entry_xy=line.place(min(_inside(region, line)[0], 0.0)),
+        tip_xy=tip,
+        shaft_xy=(line.place(float(shallow)), line.place(float(deep))),
+    )
+
+
+def _within(region: Box, at: Point) -> bool:
+    return region.left <= at[0] <= region.right - 1 and region.top <= at[1] <= region.bottom - 1
 
 
 def _sureness(needle: Needle) -> float:
