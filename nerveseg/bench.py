@@ -106,8 +106,8 @@ def time_pipeline(
 
 
 def phantom_clip(size_wh: tuple[int, int], frames: int) -> list[Frame]:
-    """A phantom clip of the given size, kept in memory so that rendering isn't timed."""
-    phantom = Phantom("axillary", seed=1, size=size_wh)
+    """A phantom clip with a needle, kept in memory so that rendering isn't timed."""
+    phantom = Phantom("axillary", seed=1, size=size_wh, needle=True)
     return [shot.frame for shot in phantom.frames(frames)]
 
 

@@ -35,9 +35,14 @@ def compare_inference(model: Path, *, int8: Path | None, frames: int) -> list[di
     spec = backends.read_spec(model)
     rows: list[dict[str, Any]] = []
     with TemporaryDirectory() as folder:
-        plain = _plain_unet(Path(folder) / "plain.onnx", spec)
+        files = {
+            "ours fp32": model,
+            "ours INT8": int8,
+            "ours fp32 without its needle": _without_needle(Path(folder) / "areas.onnx", spec),
+            "plain U-Net 31 M": _plain_unet(Path(folder) / "plain.onnx", spec),
+        }
         for threads in (1, 2):
-            ways = dict(_ways(model, int8, plain, threads))
+            ways = dict(_ways(files, spec, threads))
             timings = _in_turns(ways, spec, frames)
             rows += [
                 {"net": net, "backend": backend, "threads": threads, **asdict(timing)}
@@ -48,21 +53,23 @@ def compare_inference(model: Path, *, int8: Path | None, frames: int) -> list[di
 
 Way = Callable[[Tensor], Tensor]
 
+NEEDLE_CHANNELS = (64, 48, 32, 16)
+"""Of the shipped model's needle decoder (`train/configs/needle.toml`)."""
+
 _ENOUGH_MS = 8_000
 """A slow way to run a net is measured no longer than this; ``frames`` says how often it ran."""
 
 
 def _ways(
-    model: Path, int8: Path | None, plain: Path, threads: int
+    files: dict[str, Path | None], spec: ModelSpec, threads: int
 ) -> Iterator[tuple[tuple[str, str], Way]]:
-    files = {"ours fp32": model, "ours INT8": int8, "plain U-Net 31 M": plain}
     for net, path in files.items():
         if path is None or not path.is_file():
             continue
         for backend in backends.available():
             run = backends.open_runner(path, backend=backend, threads=threads).run
             yield (net, backend), run
-    yield ("ours fp32", "torch eager"), _torch_eager(backends.read_spec(model), threads)
+    yield ("ours fp32", "torch eager"), _torch_eager(spec, threads)
 
 
 def _in_turns(
@@ -84,9 +91,7 @@ def _in_turns(
 
 
 def _torch_eager(spec: ModelSpec, threads: int) -> Way:
-    # Untrained weights: the time doesn't depend on them, and the file need not be a checkpoint.
-    config = ModelConfig(classes=spec.classes, input_hw=spec.input_hw, pretrained=False)
-    network = Probabilities(build(config)).eval()
+    network = Probabilities(build(_config(spec))).eval()
 
     @torch.inference_mode()
     def run(tensor: Tensor) -> Tensor:
@@ -95,6 +100,25 @@ def _torch_eager(spec: ModelSpec, threads: int) -> Way:
         return answer
 
     return run
+
+
+def _config(spec: ModelSpec) -> ModelConfig:
+    """Of an untrained net like the spec's: its time is the same, and no checkpoint is needed."""
+    return ModelConfig(
+        classes=spec.classes,
+        input_hw=spec.input_hw,
+        pretrained=False,
+        needle_channels=NEEDLE_CHANNELS if spec.heatmaps else (),
+    )
+
+
+def _without_needle(target: Path, spec: ModelSpec) -> Path | None:
+    """What the needle costs is the difference to this; ``None`` for a net that has none."""
+    if not spec.heatmaps:
+        return None
+    config = dataclasses.replace(_config(spec), classes=spec.areas, needle_channels=())
+    write_onnx(Probabilities(build(config)).eval(), target, spec)
+    return target
 
 
 def _plain_unet(target: Path, spec: ModelSpec) -> Path:
