@@ -202,11 +202,20 @@ class TestCommandLine:
 
         walk(command, "nerveseg")
         paths = {path for path, _ in seen}
-        verbs = ("predict", "app", "phantom", "bench", "model show", "data list", "data check")
-        assert {f"nerveseg {verb}" for verb in (*verbs, "data fetch", "data split")} <= paths
+        verbs = ("predict", "needle", "app", "phantom", "bench", "model show")
+        data = ("data list", "data check", "data fetch", "data split")
+        assert {f"nerveseg {verb}" for verb in (*verbs, *data)} <= paths
 
     def test_help_opens_for_every_command(self, run):
-        for words in (["predict"], ["app"], ["phantom"], ["bench"], ["model", "show"], ["data"]):
+        for words in (
+            ["predict"],
+            ["needle"],
+            ["app"],
+            ["phantom"],
+            ["bench"],
+            ["model", "show"],
+            ["data"],
+        ):
             result = run(*words, "--help")
             assert result.code == 0
             assert "Usage" in result.out
