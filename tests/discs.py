@@ -40,7 +40,19 @@ def fake_segmenter() -> Segmenter:
         fit="stretch",
         thresholds={"nerve": 0.5, "vessel": 0.5, "fascia": 0.5},
         trained_on=("nothing",),
-        metrics={"sets": {"discs": {"nerve": {"dice": {"value": 0.9, "low": 0.8, "high": 1.0}}}}},
+        metrics={
+            "sets": {"discs": {"nerve": {"dice": {"value": 0.9, "low": 0.8, "high": 1.0}}}},
+            "sections": {
+                "needles": {
+                    "gel": {
+                        "images": 25,
+                        "found_rate": {"value": 0.96},
+                        "tip_median": {"value": 0.7, "unit": "%"},
+                        "false_rate": {"value": None},
+                    }
+                }
+            },
+        },
     )
     return Segmenter(spec, BrightnessRunner())
 

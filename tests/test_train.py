@@ -251,11 +251,14 @@ def test_a_report_is_stamped_only_on_its_own_model(checkpoint: Path, tmp_path: P
     report = tmp_path / "report.json"
     summary = {"split": "test", "date": "2026-01-01", "sets": {"phantom": {}}}
     report.write_text(json.dumps({"model": spec.model_id, "summary": summary}))
-    export.stamp_report(target, report)
-    assert Segmenter.load(target).spec == dataclasses.replace(spec, metrics=summary)
+    export.stamp_reports(target, [report])
+    assert Segmenter.load(target).spec == dataclasses.replace(
+        spec,
+        metrics={"sets": {"phantom": {"split": "test"}}, "sections": {}, "date": "2026-01-01"},
+    )
     report.write_text(json.dumps({"model": "another@2", "summary": summary}))
     with pytest.raises(DataError, match="another@2"):
-        export.stamp_report(target, report)
+        export.stamp_reports(target, [report])
 
 
 @pytest.mark.slow

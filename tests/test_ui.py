@@ -159,6 +159,9 @@ def test_the_page_is_told_the_model_and_what_it_was_measured_on(client: TestClie
     (row,) = model["measured"]
     assert (row["card"], row["class"], row["value"], row["low"]) == ("discs", "nerve", 0.9, 0.8)
     assert model["classes"][0]["standard"] == "#ffd60a"
+    assert model["needles"] == [
+        {"card": "gel", "images": 25, "found": 0.96, "tip": 0.7, "false": None}
+    ]
 
 
 def test_without_a_model_the_page_says_what_to_do(

@@ -83,12 +83,12 @@ def export(
 @app.command()
 def stamp(
     model: Annotated[Path, typer.Argument(help="Exported model.")],
-    report: Annotated[Path, typer.Argument(help="report.json of its evaluation.")],
+    reports: Annotated[list[Path], typer.Argument(help="report.json of each of its evaluations.")],
 ) -> None:
-    """Put an evaluation's figures into the model, for the app to show."""
-    from train.export import stamp_report
+    """Put its evaluations' figures into the model, for the app to show."""
+    from train.export import stamp_reports
 
-    spec = stamp_report(model, report)
+    spec = stamp_reports(model, reports)
     typer.echo(
         f"{model}: {spec.model_id} now carries its figures on {', '.join(spec.metrics['sets'])}"
     )

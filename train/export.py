@@ -37,7 +37,7 @@ __all__ = [
     "export_run",
     "parity",
     "stamp",
-    "stamp_report",
+    "stamp_reports",
     "write_onnx",
 ]
 
@@ -194,21 +194,36 @@ def _with_needle(
     return dataclasses.replace(spec, confidence=fitted)
 
 
-def stamp_report(file: Path, report: Path) -> ModelSpec:
-    """Put an evaluation's figures into the spec inside ``file``, so that the app can show them.
+def stamp_reports(file: Path, reports: Sequence[Path]) -> ModelSpec:
+    """Put evaluations' figures into the spec inside ``file``, so that the app can show them.
 
-    Raises `DataError` when ``report`` is not an evaluation of this very model.
+    Several reports are of different sets: where two measure the same, the later one counts.
+    Raises `DataError` when one is not an evaluation of this very model.
     """
     spec = read_spec(file)
+    metrics: dict[str, Any] = {"sets": {}, "sections": {}}
+    for report in reports:
+        summary = _summary_of(report, spec)
+        metrics["sets"] |= {
+            card: {**classes, "split": summary["split"]}
+            for card, classes in summary["sets"].items()
+        }
+        for key, sets in summary.get("sections", {}).items():
+            metrics["sections"].setdefault(key, {}).update(sets)
+        metrics["date"] = summary["date"]
+    spec = dataclasses.replace(spec, metrics=metrics)
+    model = onnx.load(file)
+    stamp(model, spec)
+    onnx.save(model, file)
+    return spec
+
+
+def _summary_of(report: Path, spec: ModelSpec) -> dict[str, Any]:
     try:
         raw = json.loads(report.read_text("utf-8"))
         measured, summary = raw["model"], dict(raw["summary"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{report} is not an evaluation's report.json: {error}") from error
     if measured != spec.model_id:
-        raise DataError(f"{report} measures {measured}, not {spec.model_id}; evaluate {file} first")
-    spec = dataclasses.replace(spec, metrics=summary)
-    model = onnx.load(file)
-    stamp(model, spec)
-    onnx.save(model, file)
-    return spec
+        raise DataError(f"{report} measures {measured}, not {spec.model_id}; evaluate it first")
+    return summary

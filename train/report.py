@@ -21,7 +21,7 @@ import cv2
 from nerveseg.errors import DataError, StoreError
 from train.picture import draw_case
 from train.scores import Cell, Report, Row, WorstCase
-from train.sections import Section, picture_names, section_json, section_markdown
+from train.sections import Section, figures_json, picture_names, section_json, section_markdown
 from train.tables import interval_json, show, table
 
 __all__ = [
@@ -199,7 +199,7 @@ def _as_json(report: Report, provenance: Provenance, pictures: Sequence[str]) ->
 
 
 def _summary(report: Report, provenance: Provenance) -> dict[str, Any]:
-    """The few figures that fit beside a model: per set and class, Dice and HD95."""
+    """The few figures that fit beside a model: Dice and HD95 of areas, and of each section."""
     sets: dict[str, dict[str, Any]] = {}
     for cell in report.cells:
         sets.setdefault(cell.card, {})[cell.class_name] = {
@@ -207,7 +207,16 @@ def _summary(report: Report, provenance: Provenance) -> dict[str, Any]:
             "dice": interval_json(cell.measures["dice"]),
             "hd95": interval_json(cell.measures["hd95"]) | {"unit": cell.unit},
         }
-    return {"split": provenance.split, "date": provenance.date, "sets": sets}
+    sections = {
+        section.key: {figures.card: figures_json(figures) for figures in section.sets}
+        for section in report.sections
+    }
+    return {
+        "split": provenance.split,
+        "date": provenance.date,
+        "sets": sets,
+        "sections": sections,
+    }
 
 
 def _cell_json(cell: Cell) -> dict[str, Any]:

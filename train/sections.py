@@ -17,6 +17,7 @@ __all__ = [
     "Picture",
     "Section",
     "SetFigures",
+    "figures_json",
     "picture_names",
     "section_json",
     "section_lines",
@@ -98,6 +99,15 @@ def _set_json(figures: SetFigures) -> dict[str, Any]:
             for name, figure in figures.figures.items()
         },
     }
+
+
+def figures_json(figures: SetFigures) -> dict[str, Any]:
+    """One set's figures for the few words that travel with a model."""
+    measures = {
+        name: interval_json(figure.interval) | ({"unit": figure.unit} if figure.unit else {})
+        for name, figure in figures.figures.items()
+    }
+    return {"images": figures.n_images, **measures}
 
 
 def section_markdown(section: Section) -> str:

@@ -63,6 +63,7 @@ def _model(segmenter: Segmenter) -> dict[str, Any]:
         "trained_on": spec.trained_on,
         "classes": [_look(name) for name in spec.areas],
         "measured": _measured(spec),
+        "needles": _measured_needles(spec),
     }
 
 
@@ -93,9 +94,24 @@ def _measured(spec: ModelSpec) -> list[dict[str, Any]]:
     for card, classes in _mapping(spec.metrics.get("sets")).items():
         for name, measures in _mapping(classes).items():
             dice = _mapping(_mapping(measures).get("dice"))
-            if isinstance(dice.get("value"), (int, float)):
+            if name in spec.areas and isinstance(dice.get("value"), (int, float)):
                 figures = {key: dice.get(key) for key in ("value", "low", "high", "n")}
                 rows.append({"card": card, "class": name, **figures})
+    return rows
+
+
+def _measured_needles(spec: ModelSpec) -> list[dict[str, Any]]:
+    """How often a needle was found, or said where none is, per set; see `_measured`."""
+    rows = []
+    for card, figures in _mapping(_mapping(spec.metrics.get("sections")).get("needles")).items():
+        values = {
+            name: _mapping(_mapping(figures).get(key)).get("value")
+            for name, key in (
+                ("found", "found_rate"), ("tip", "tip_median"), ("false", "false_rate"),
+            )
+        }  # fmt: skip
+        if any(isinstance(value, (int, float)) for value in values.values()):
+            rows.append({"card": card, "images": _mapping(figures).get("images"), **values})
     return rows
 
 

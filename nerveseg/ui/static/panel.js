@@ -94,10 +94,16 @@ export class Panel {
       this.part("model").textContent += " It carries no measured figures: trust it with nothing.";
       return;
     }
-    const table = this.part("measured");
-    table.hidden = false;
-    table.append(make("caption", "", "Dice on held-out images (95 % interval)"));
-    for (const row of model.measured) table.append(this.measuredRow(row));
+    const areas = "Dice on held-out images (95 % interval)";
+    this.tellTable("measured", areas, model.measured.map((row) => this.measuredRow(row)));
+    const needles = "Needles on single real images, none of them learnt from";
+    this.tellTable("measured-needles", needles, model.needles.map(needleRow));
+  }
+
+  tellTable(name, caption, rows) {
+    const table = this.part(name);
+    table.hidden = rows.length === 0;
+    table.append(make("caption", "", caption), ...rows);
   }
 
   measuredRow({ card, class: name, value, low, high }) {
@@ -108,6 +114,18 @@ export class Panel {
     row.append(make("td", "", `${fixed(value)}${spread}`));
     return row;
   }
+}
+
+function needleRow({ card, images, found, tip, false: wrong }) {
+  const row = make("tr");
+  const seen = found === null ? `false on ${percent(wrong)} of ${images}` : `found ${percent(found)} of ${images}`;
+  row.append(make("th", "", card), make("td", "", seen));
+  row.append(make("td", "", tip === null ? "" : `tip off ${tip.toFixed(1)} % of the diagonal`));
+  return row;
+}
+
+function percent(share) {
+  return `${Math.round(100 * share)} %`;
 }
 
 export function make(tag, className = "", text = "") {
