@@ -1,12 +1,14 @@
 """Find the ultrasound image inside the scanner's chrome (text, rulers, logos, panels).
 
 Speckle is textured nearly everywhere; chrome is flat with thin strokes. So: where is the picture
-densely textured, what is the largest such patch, and which rectangle bounds it? The network
-sees that rectangle alone, and nothing outside it (a patient's name, say) is ever stored.
+densely textured, what is the largest such patch, and which rectangle bounds it? The margins
+around that rectangle then tell where exactly the image ends. The network sees it alone, and
+nothing outside it (a patient's name, say) is ever stored.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
@@ -14,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerveseg.types import Box, GrayImage
+from nerveseg.video.margins import fit_to_margins
 
 __all__ = ["RegionTracker", "find_region"]
 
@@ -41,16 +44,22 @@ def find_region(pixels: GrayImage) -> Box:
 
     The whole picture if nothing stands out: a blank frame, or one that is all image.
     """
+    return _found(pixels) or Box(0, 0, pixels.shape[1], pixels.shape[0])
+
+
+def _found(pixels: GrayImage) -> Box | None:
     height, width = pixels.shape
-    whole = Box(0, 0, width, height)
     scale = min(1.0, _ANALYSED_SIDE / max(height, width))
     small = pixels if scale == 1.0 else _shrink(pixels, scale)
     if min(small.shape) < 8 * _CELL:
-        return whole
+        return None
     patch = _largest_patch(_textured_cells(small))
     if patch is None:
-        return whole
-    return _bounds(patch, cell_px=_CELL / scale, whole=whole)
+        return None
+    analysed = Box(0, 0, small.shape[1], small.shape[0])
+    box = fit_to_margins(small, _snap(_bounds(patch, analysed), analysed, reach=3 * _CELL))
+    whole = Box(0, 0, width, height)
+    return _snap(_scaled(box, 1 / scale, whole), whole, reach=math.ceil(1 / scale))
 
 
 class RegionTracker:
@@ -58,7 +67,8 @@ class RegionTracker:
 
     A dark first frame shows less of the image than later ones; a region that followed every
     frame would make the overlay breathe. After ``settle`` frames the region is fixed; another
-    picture size starts anew.
+    picture size starts anew. Frames that show no image (blank ones, before the probe is on) tell
+    nothing: they get the region so far, or the whole picture before there is one.
     """
 
     def __init__(self, *, settle: int = 30) -> None:
@@ -77,10 +87,13 @@ class RegionTracker:
             self.reset()
             self._shape = pixels.shape
         if self._region is None or self._seen < self._settle:
-            found = find_region(pixels)
+            self._learn(_found(pixels))
+        return self._region or Box(0, 0, pixels.shape[1], pixels.shape[0])
+
+    def _learn(self, found: Box | None) -> None:
+        if found is not None:
             self._region = found if self._region is None else _union(self._region, found)
-        self._seen += 1
-        return self._region
+            self._seen += 1
 
 
 def _shrink(pixels: GrayImage, scale: float) -> GrayImage:
@@ -95,8 +108,9 @@ def _textured_cells(pixels: GrayImage) -> npt.NDArray[np.uint8]:
     kernel = np.ones((3, 3), np.uint8)
     relief = cv2.morphologyEx(pixels, cv2.MORPH_GRADIENT, kernel)
     rough = ((relief > 2) & (pixels > 0)).astype(np.uint8) * 255
-    size = (pixels.shape[1] // _CELL, pixels.shape[0] // _CELL)
-    density = cv2.resize(rough, size, interpolation=cv2.INTER_AREA)
+    rows, columns = pixels.shape[0] // _CELL, pixels.shape[1] // _CELL
+    whole_cells = rough[: rows * _CELL, : columns * _CELL]
+    density = cv2.resize(whole_cells, (columns, rows), interpolation=cv2.INTER_AREA)
     density = cv2.blur(density, (5, 5), borderType=cv2.BORDER_REPLICATE)
     return (density > 110).astype(np.uint8)
 
@@ -116,7 +130,8 @@ def _big_parts(cells: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(cells.astype(np.uint8), connectivity=4)
     areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
     areas[0] = 0
-    return np.isin(labels, np.flatnonzero(areas >= max(1.0, 0.2 * areas.max())))
+    large: npt.NDArray[np.bool_] = areas >= max(1.0, 0.2 * areas.max())
+    return np.take(large, np.asarray(labels, np.int32))
 
 
 def _without_side_panels(patch: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -147,16 +162,19 @@ def _without_side_panels(patch: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return cleared
 
 
-def _bounds(patch: npt.NDArray[np.bool_], *, cell_px: float, whole: Box) -> Box:
+def _bounds(patch: npt.NDArray[np.bool_], whole: Box) -> Box:
     top, bottom = _covered(patch.sum(axis=1), _COVERAGE * patch.any(axis=0).sum())
     left, right = _covered(patch.sum(axis=0), _COVERAGE * patch.any(axis=1).sum())
-    box = Box(
-        round(left * cell_px),
-        round(top * cell_px),
-        min(whole.right, round(right * cell_px)),
-        min(whole.bottom, round(bottom * cell_px)),
+    return _scaled(Box(left, top, right, bottom), _CELL, whole)
+
+
+def _scaled(box: Box, factor: float, whole: Box) -> Box:
+    return Box(
+        round(box.left * factor),
+        round(box.top * factor),
+        min(whole.right, round(box.right * factor)),
+        min(whole.bottom, round(box.bottom * factor)),
     )
-    return _snap(box, whole, reach=round(3 * cell_px))
 
 
 def _covered(counts: npt.NDArray[np.int_], at_least: float) -> tuple[int, int]:
