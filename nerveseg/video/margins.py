@@ -8,7 +8,7 @@ off is chrome.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -52,13 +52,11 @@ _LEAK = 0.25
 _PART = 0.2
 """A stretch that a gap cuts off stays if it covers at least this share of the found lines."""
 
-_FLANK = 0.1
-"""The image may be wider than found by this share on either side; its depth is not bounded."""
-
 _Table = npt.NDArray[np.int32]
 _Profile = npt.NDArray[np.float64]
 _Lines = npt.NDArray[np.bool_]
 _Span = tuple[int, int]
+_Panels = Callable[[GrayImage], _Lines]
 
 
 def fit_to_margins(pixels: GrayImage, box: Box) -> Box:
@@ -72,13 +70,13 @@ def fit_to_margins(pixels: GrayImage, box: Box) -> Box:
     trimmed = _trimmed(rows, *depth, empty=_EMPTY_ROW)
     columns = _Evidence.of(table.T, across=trimmed)
     width = _trimmed(columns, *width, empty=_EMPTY_COLUMN)
-    columns = columns.without_panels(pixels.T, found=width, across=trimmed)
-    width = _grown(columns, *width, reach=round(_FLANK * (width[1] - width[0])))
+    columns = columns.without(_panel_columns, pixels.T, found=width, across=trimmed)
+    width = _grown(columns, *width)
     # With the right width, the strips beside the image hold no tissue: only now may it grow deep.
     rows = _Evidence.of(table, across=width)
     depth = _trimmed(rows, *depth, empty=_EMPTY_ROW)
-    rows = rows.without_panels(pixels, found=depth, across=width)
-    top, bottom = _bridged(rows, *_grown(rows, *depth, reach=pixels.shape[0]))
+    rows = rows.without(_panel_rows, pixels, found=depth, across=width)
+    top, bottom = _bridged(rows, *_grown(rows, *depth))
     return Box(width[0], top, width[1], bottom)
 
 
@@ -112,14 +110,16 @@ class _Evidence:
         own = (fill >= _FULL) & (least >= _FULL / 2) & continuing
         return _Evidence(fill, leak, continuing, own)
 
-    def without_panels(self, lines: GrayImage, *, found: _Span, across: _Span) -> _Evidence:
-        """Beyond the ``found`` lines, even ones too light to be deep tissue continue nothing."""
+    def without(
+        self, panels: _Panels, lines: GrayImage, *, found: _Span, across: _Span
+    ) -> _Evidence:
+        """Beyond the ``found`` lines, those that are ``panels`` across the image aren't image."""
         beyond = self.continuing.copy()
         beyond[slice(*found)] = False
-        panel = np.flatnonzero(beyond)
-        panel = panel[_even_and_light(lines[panel, slice(*across)])]
+        doubted = np.flatnonzero(beyond)
+        refuted = doubted[panels(_samples(lines[doubted, slice(*across)]))]
         continuing, own = self.continuing.copy(), self.own.copy()
-        continuing[panel] = own[panel] = False
+        continuing[refuted] = own[refuted] = False
         return replace(self, continuing=continuing, own=own)
 
 
@@ -130,15 +130,20 @@ def _share(table: _Table, start: int, stop: int) -> _Profile:
     return np.diff(table[:, stop] - table[:, start]) / (stop - start)
 
 
-def _even_and_light(lines: GrayImage) -> _Lines:
-    samples = _samples(lines, np.arange(lines.shape[1]))
+def _panel_rows(samples: GrayImage) -> _Lines:
+    """Even rows too light to be deep tissue; a few of the ``samples`` may be text upon them."""
     even = samples[:, -_SAMPLES // 6] - samples[:, _SAMPLES // 6] <= _GREY_NOISE
     return np.asarray(even & (samples[:, _SAMPLES // 2] > _DARK), np.bool_)
 
 
-def _samples(lines: GrayImage, places: npt.NDArray[np.intp]) -> GrayImage:
-    """`_SAMPLES` of each line's pixels at ``places``, from dark to light."""
-    chosen = places[np.linspace(0, places.size - 1, _SAMPLES).astype(np.intp)]
+def _panel_columns(samples: GrayImage) -> _Lines:
+    """As `_panel_rows`, and even dark ones: without contact, a probe still shows its own lines."""
+    return _panel_rows(samples) | (samples[:, -1] - samples[:, 0] <= _GREY_NOISE)
+
+
+def _samples(lines: GrayImage) -> GrayImage:
+    """`_SAMPLES` of each line's pixels, evenly spread, from dark to light."""
+    chosen = np.linspace(0, lines.shape[1] - 1, _SAMPLES).astype(np.intp)
     return np.sort(lines[:, chosen], axis=1)
 
 
@@ -147,7 +152,8 @@ def _off_margin(pixels: GrayImage, box: Box) -> npt.NDArray[np.uint8]:
     beside = np.r_[: box.left, box.right : pixels.shape[1]]
     if beside.size < 4:
         return _off_edge_rows(pixels, box)
-    return _differs(pixels, _samples(pixels, beside)[:, _SAMPLES // 2])
+    chosen = beside[np.linspace(0, beside.size - 1, _SAMPLES).astype(np.intp)]
+    return _differs(pixels, _samples(pixels[:, chosen])[:, _SAMPLES // 2])
 
 
 def _off_edge_rows(pixels: GrayImage, box: Box) -> npt.NDArray[np.uint8]:
@@ -195,13 +201,12 @@ def _stretches(
             yield a, b
 
 
-def _grown(evidence: _Evidence, first: int, last: int, *, reach: int) -> tuple[int, int]:
-    """With the lines before and after that continue the image, at most ``reach`` each way."""
-    stops = np.flatnonzero(~evidence.continuing)
-    before, after = stops[stops < first], stops[stops >= last]
+def _grown(evidence: _Evidence, first: int, last: int) -> tuple[int, int]:
+    """With the lines before and after that continue the image."""
+    ends = np.flatnonzero(~evidence.continuing)
+    before, after = ends[ends < first], ends[ends >= last]
     start = int(before[-1]) + 1 if before.size else 0
-    stop = int(after[0]) if after.size else evidence.fill.size
-    return max(start, first - reach), min(stop, last + reach)
+    return start, int(after[0]) if after.size else evidence.fill.size
 
 
 def _bridged(evidence: _Evidence, first: int, last: int) -> tuple[int, int]:
