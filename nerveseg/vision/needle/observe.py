@@ -34,7 +34,8 @@ LEAST_SHAFT_CONFIDENCE = 0.3
 _Floats = npt.NDArray[np.float64]
 
 _SEED = 0.35
-_CANDIDATES, _TIPS = 4, 2
+_CANDIDATES, _TIPS = 3, 2
+_SAME_TURN = math.sin(math.radians(2.0))
 _PEAK = 0.15
 _TURN = 2.0
 _TURNS = np.arange(-20.0, 200.0 + _TURN, _TURN)
@@ -81,6 +82,11 @@ class _Line:
         off = points - self.middle
         return np.asarray(off[:, 1] * self.along[0] - off[:, 0] * self.along[1])
 
+    def is_like(self, other: _Line, *, within: float) -> bool:
+        """Whether both are one line for all that matters: nearly parallel, and close."""
+        turn = float(self.along[0] * other.along[1] - self.along[1] * other.along[0])
+        return abs(turn) < _SAME_TURN and abs(float(other.across(self.middle[None])[0])) < within
+
     def course(self, points: _Floats) -> _Floats:
         """How far along the line ``points`` ``(n, 2)`` lie."""
         return np.asarray((points - self.middle) @ self.along)
@@ -111,10 +117,14 @@ def sightings(segmentation: Segmentation) -> Iterator[Sighting]:
     grid = _Grid(segmentation.region, shaft.shape[0], shaft.shape[1])
     strong = np.nonzero(shaft > _SEED)
     cells = _Cells(grid.points(*strong), shaft[strong].astype(np.float64))
+    seen: list[_Line] = []
     for patch in chain(_patches(shaft, strong), _spokes(tip, grid, cells)):
         if np.count_nonzero(patch) < 3:
             continue
         line = _fit(grid, cells, patch)
+        if any(line.is_like(other, within=grid.pitch) for other in seen):
+            continue
+        seen.append(line)
         near = np.abs(line.across(cells.points)) < 2.5 * grid.pitch
         if np.count_nonzero(near) < 3:
             continue
@@ -265,10 +275,13 @@ def _fit(grid: _Grid, cells: _Cells, patch: npt.NDArray[np.bool_]) -> _Line:
 
 
 def _axis(points: _Floats, weights: _Floats) -> _Line:
-    middle = np.average(points, axis=0, weights=weights)
-    off = (points - middle) * np.sqrt(weights)[:, None]
-    _, vectors = np.linalg.eigh(off.T @ off)
-    along = vectors[:, 1]
+    """The weighted principal axis, in closed form: of two by two numbers it needs no solver."""
+    share = weights / weights.sum()
+    middle = share @ points
+    x, y = (points - middle).T
+    xx, yy, xy = share @ (x * x), share @ (y * y), share @ (x * y)
+    angle = 0.5 * math.atan2(2 * xy, xx - yy)
+    along = np.array([math.cos(angle), math.sin(angle)])
     return _Line(middle, along if along[1] >= 0 else -along)
 
 

@@ -26,6 +26,7 @@ _TURNS = np.radians(np.arange(-7.0, 7.01, 0.5))
 _SHIFTS = np.arange(-0.012, 0.0121, 0.003)
 _SAMPLES = 48
 _BESIDE = 0.016
+_MARGIN = 0.09
 _LEAST, _MOST = -8.0, 32.0
 _PRIOR_TURN, _PRIOR_SHIFT = math.radians(8.0), 0.014
 _PRIOR = 3.0
@@ -40,8 +41,9 @@ def straightened(pixels: GrayImage, region: Box, start: Point, tip: Point) -> tu
     and a line farther from the one given has to be the better ridge by some grey levels.
     """
     scale = _DIAGONAL / math.hypot(region.width, region.height)
-    picture = _scaled(pixels, region, scale)
-    corner = np.array([region.left - 0.5, region.top - 0.5])
+    part = _around(region, start, tip, margin=_MARGIN * _DIAGONAL / scale)
+    picture = _scaled(pixels, part, scale)
+    corner = np.array([part.left - 0.5, part.top - 0.5])
     head, tail = ((np.array(at) - corner) * scale - 0.5 for at in (tip, start))
     length = float(np.hypot(*(head - tail)))
     if length < 8:
@@ -55,6 +57,16 @@ def straightened(pixels: GrayImage, region: Box, start: Point, tip: Point) -> tu
     moved = head + shift * np.array([-math.sin(angle), math.cos(angle)])
     begun = moved - length * np.array([math.cos(angle), math.sin(angle)])
     return _back(begun, corner, scale), _back(moved, corner, scale)
+
+
+def _around(region: Box, start: Point, tip: Point, *, margin: float) -> Box:
+    """The part of the region in which all lines that are tried lie, with both their sides."""
+    (x0, x1), (y0, y1) = (sorted(pair) for pair in zip(start, tip, strict=True))
+    left = min(max(region.left, math.floor(x0 - margin)), region.right - 1)
+    top = min(max(region.top, math.floor(y0 - margin)), region.bottom - 1)
+    right = min(region.right, math.ceil(x1 + margin))
+    bottom = min(region.bottom, math.ceil(y1 + margin))
+    return Box(left, top, max(right, left + 1), max(bottom, top + 1))
 
 
 def _scaled(pixels: GrayImage, region: Box, scale: float) -> npt.NDArray[np.float32]:
