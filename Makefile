@@ -5,8 +5,9 @@ PYTHON ?= python3
 RUN_STAMP := $(VENV)/.run-installed
 ALL_STAMP := $(VENV)/.all-installed
 DATA ?=
-CONFIG ?= train/configs/joint.toml
-MODEL ?= weights/nerveseg-joint.onnx
+CONFIG ?= train/configs/needle.toml
+CHECKPOINT ?= runs/nerveseg/best.ckpt
+MODEL ?= weights/nerveseg.onnx
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check train evaluate export bench data clean
@@ -26,14 +27,14 @@ check: $(ALL_STAMP) ## Format, lint, types and the rules of the house
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-train: $(ALL_STAMP) ## Train from CONFIG (default: the shipped model's)
+train: $(ALL_STAMP) ## Train from CONFIG (default: the needle, on the shipped network)
 	$(PY) -m train fit $(CONFIG) $(if $(DATA),--data $(DATA))
 
 evaluate: $(ALL_STAMP) ## Measure MODEL on the held-out clusters
 	$(PY) -m train evaluate $(MODEL) --data usgra-seg,femoral-nerve-block,dl-track $(if $(DATA),--root $(DATA))
 
-export: $(ALL_STAMP) ## Export the last training run to ONNX, checked against torch
-	$(PY) -m train export runs/nerveseg-joint/best.ckpt $(MODEL) $(if $(DATA),--data $(DATA))
+export: $(ALL_STAMP) ## Export CHECKPOINT to MODEL, an ONNX file, checked against torch
+	$(PY) -m train export $(CHECKPOINT) $(MODEL) $(if $(DATA),--data $(DATA))
 
 bench: $(ALL_STAMP) ## Time every stage, and our model against the others
 	$(PY) -m train bench
