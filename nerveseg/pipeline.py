@@ -13,6 +13,7 @@ from nerveseg.types import (
     Guidance,
     Mask,
     NeedleState,
+    Plane,
     Segmentation,
     StructureStats,
 )
@@ -20,15 +21,18 @@ from nerveseg.video.crop import RegionTracker
 from nerveseg.vision.guidance import guide, reach_px, warnings
 from nerveseg.vision.needle import NeedleTracker, observe
 from nerveseg.vision.overlay import structure_stats
-from nerveseg.vision.planes import PlaneTracker, find_planes
+from nerveseg.vision.planes import PlaneTracker, find_planes, without_shaft
 from nerveseg.vision.preprocess import ModelSpec
 from nerveseg.vision.segment import Segmenter, masks, probability
 from nerveseg.vision.steady import Steadier
 
 __all__ = ["STAGES", "run"]
 
-STAGES = ("crop", "preprocess", "inference", "steady", "postprocess", "planes", "needle")
+STAGES = ("crop", "preprocess", "inference", "steady", "postprocess", "needle", "planes")
 """Keys of `FrameResult.timings_ms`, in the order in which the stages run."""
+
+_BESIDE_SHAFT = 0.015
+"""Of the region's diagonal: a plane this close along a shaft is the shaft."""
 
 _ABSENT = StructureStats(area_px=0, centroid_xy=None, mean_confidence=None, contours=())
 
@@ -61,10 +65,10 @@ def run(
         found = masks(segmentation)
         structures = _measure(segmentation, found)
         watch.lap("postprocess")
-        planes = memory.planes.update(find_planes(segmentation))
-        watch.lap("planes")
         needle, guidance, notices = memory.follow(segmentation, structures, frame)
         watch.lap("needle")
+        planes = memory.find_planes(segmentation, needle)
+        watch.lap("planes")
         yield FrameResult(
             frame,
             segmentation,
@@ -84,7 +88,7 @@ class _Memory:
 
     def __init__(self, spec: ModelSpec) -> None:
         self.steadier = Steadier()
-        self.planes = PlaneTracker()
+        self._planes = PlaneTracker()
         self._confidence = spec.confidence
         self._shape: tuple[int, int] | None = None
 
@@ -103,6 +107,18 @@ class _Memory:
         guidance = None if state.needle is None else guide(state.needle, structures, region)
         reach = reach_px(region, frame.mm_per_px)
         return state, guidance, warnings(state, guidance, reach_px=reach)
+
+    def find_planes(self, segmentation: Segmentation, state: NeedleState) -> tuple[Plane, ...]:
+        """The planes on this frame; the network often takes the shaft for one."""
+        planes = find_planes(segmentation)
+        shaft = state.shaft_xy
+        if shaft is None and state.needle is not None:
+            shaft = (state.needle.entry_xy, state.needle.tip_xy)
+        if shaft is not None:
+            region = segmentation.region
+            reach = _BESIDE_SHAFT * math.hypot(region.width, region.height)
+            planes = without_shaft(planes, shaft, reach_px=reach)
+        return self._planes.update(planes)
 
 
 class _Stopwatch:

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from nerveseg.phantom import Phantom
 from nerveseg.types import Box, Plane, Probability, Segmentation
-from nerveseg.vision.planes import PlaneTracker, find_planes
+from nerveseg.vision.planes import PlaneTracker, find_planes, without_shaft
 
 GRID = 128
 REGION = Box(40, 20, 552, 532)  # four frame pixels per grid cell
@@ -333,3 +333,25 @@ def test_the_aponeuroses_of_a_real_clip_keep_their_keys(data_root: Path) -> None
                 counts[plane.key] = counts.get(plane.key, 0) + 1
     frames = result.frame.index // 4 + 1
     assert sorted(counts.values())[-2:] == [frames, frames]
+
+
+# --- a needle's shaft is no plane ----------------------------------------------------------
+
+
+def _line(start: tuple[float, float], end: tuple[float, float]) -> Plane:
+    x = np.linspace(start[0], end[0], 40)
+    y = np.linspace(start[1], end[1], 40)
+    return Plane(tuple(zip(x.tolist(), y.tolist(), strict=True)), 4.0, 0.8)
+
+
+def test_a_plane_along_the_shaft_goes_and_one_that_it_crosses_stays() -> None:
+    shaft = ((0.0, 50.0), (200.0, 150.0))
+    beside, crossed = _line((20, 64), (180, 144)), _line((0, 100), (300, 100))
+    beyond = _line((210, 155), (300, 200))  # in line with it, but past its tip
+    kept = without_shaft((beside, crossed, beyond), shaft, reach_px=6)
+    assert kept == (crossed, beyond)
+
+
+def test_a_shaft_without_length_takes_nothing_away_but_what_lies_on_it() -> None:
+    plane = _line((0, 100), (300, 100))
+    assert without_shaft((plane,), ((10.0, 10.0), (10.0, 10.0)), reach_px=6) == (plane,)

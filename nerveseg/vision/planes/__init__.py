@@ -4,6 +4,7 @@
 """
 
 from nerveseg.vision.planes.lines import find_planes
+from nerveseg.vision.planes.shaft import without_shaft
 from nerveseg.vision.planes.tracking import PlaneTracker
 
-__all__ = ["PlaneTracker", "find_planes"]
+__all__ = ["PlaneTracker", "find_planes", "without_shaft"]
