@@ -52,11 +52,15 @@ _LEAK = 0.25
 _PART = 0.2
 """A stretch that a gap cuts off stays if it covers at least this share of the found lines."""
 
+_DEEPER = 0.3
+"""An even black end is kept to this share of the found depth. On no labelled picture at hand does
+a vessel's far wall lie deeper, and the rest would but squeeze the tissue in the network's view."""
+
 _Table = npt.NDArray[np.int32]
 _Profile = npt.NDArray[np.float64]
 _Lines = npt.NDArray[np.bool_]
 _Span = tuple[int, int]
-_Panels = Callable[[GrayImage], _Lines]
+_Doubt = Callable[[GrayImage], _Lines]
 
 
 def fit_to_margins(pixels: GrayImage, box: Box) -> Box:
@@ -70,13 +74,15 @@ def fit_to_margins(pixels: GrayImage, box: Box) -> Box:
     trimmed = _trimmed(rows, *depth, empty=_EMPTY_ROW)
     columns = _Evidence.of(table.T, across=trimmed)
     width = _trimmed(columns, *width, empty=_EMPTY_COLUMN)
-    columns = columns.without(_panel_columns, pixels.T, found=width, across=trimmed)
+    columns = columns.without(_side_panels, pixels.T, found=width, across=trimmed)
     width = _grown(columns, *width)
     # With the right width, the strips beside the image hold no tissue: only now may it grow deep.
     rows = _Evidence.of(table, across=width)
     depth = _trimmed(rows, *depth, empty=_EMPTY_ROW)
-    rows = rows.without(_panel_rows, pixels, found=depth, across=width)
-    top, bottom = _bridged(rows, *_grown(rows, *depth))
+    top, bottom = _grown(rows.without(_panels, pixels, found=depth, across=width), *depth)
+    bottom = min(bottom, depth[1] + round(_DEEPER * (depth[1] - depth[0])))
+    echoes = rows.without(_even, pixels, found=depth, across=width)
+    top, bottom = _bridged(echoes, top, bottom)
     return Box(width[0], top, width[1], bottom)
 
 
@@ -110,14 +116,12 @@ class _Evidence:
         own = (fill >= _FULL) & (least >= _FULL / 2) & continuing
         return _Evidence(fill, leak, continuing, own)
 
-    def without(
-        self, panels: _Panels, lines: GrayImage, *, found: _Span, across: _Span
-    ) -> _Evidence:
-        """Beyond the ``found`` lines, those that are ``panels`` across the image aren't image."""
+    def without(self, doubt: _Doubt, lines: GrayImage, *, found: _Span, across: _Span) -> _Evidence:
+        """Beyond the ``found`` lines, none whose samples ``doubt`` refutes is image."""
         beyond = self.continuing.copy()
         beyond[slice(*found)] = False
-        doubted = np.flatnonzero(beyond)
-        refuted = doubted[panels(_samples(lines[doubted, slice(*across)]))]
+        asked = np.flatnonzero(beyond)
+        refuted = asked[doubt(_samples(lines[asked, slice(*across)]))]
         continuing, own = self.continuing.copy(), self.own.copy()
         continuing[refuted] = own[refuted] = False
         return replace(self, continuing=continuing, own=own)
@@ -130,15 +134,20 @@ def _share(table: _Table, start: int, stop: int) -> _Profile:
     return np.diff(table[:, stop] - table[:, start]) / (stop - start)
 
 
-def _panel_rows(samples: GrayImage) -> _Lines:
-    """Even rows too light to be deep tissue; a few of the ``samples`` may be text upon them."""
-    even = samples[:, -_SAMPLES // 6] - samples[:, _SAMPLES // 6] <= _GREY_NOISE
-    return np.asarray(even & (samples[:, _SAMPLES // 2] > _DARK), np.bool_)
+def _even(samples: GrayImage) -> _Lines:
+    """Lines of one brightness, but for a little text or a few echoes."""
+    spread = samples[:, -_SAMPLES // 6] - samples[:, _SAMPLES // 6]
+    return np.asarray(spread <= _GREY_NOISE, np.bool_)
 
 
-def _panel_columns(samples: GrayImage) -> _Lines:
-    """As `_panel_rows`, and even dark ones: without contact, a probe still shows its own lines."""
-    return _panel_rows(samples) | (samples[:, -1] - samples[:, 0] <= _GREY_NOISE)
+def _panels(samples: GrayImage) -> _Lines:
+    """Even lines too light to be deep tissue."""
+    return _even(samples) & (samples[:, _SAMPLES // 2] > _DARK)
+
+
+def _side_panels(samples: GrayImage) -> _Lines:
+    """As `_panels`, and quite even dark ones: even without contact, a probe shows near echoes."""
+    return _panels(samples) | (samples[:, -1] - samples[:, 0] <= _GREY_NOISE)
 
 
 def _samples(lines: GrayImage) -> GrayImage:
