@@ -137,21 +137,21 @@ def test_what_is_around_the_tissue(case: str) -> None:
     assert overlap(find_region(picture), expected) > 0.985
 
 
-@pytest.mark.parametrize("depth", [0.8, 0.9])
+@pytest.mark.parametrize("depth", [0.35, 0.6, 0.9])
 @pytest.mark.parametrize(
     "region", [Box(0, 0, 516, 480), Box(0, 30, 534, 448), Box(60, 20, 500, 470)]
 )
-def test_a_deep_end_darker_than_tissue_is_image(region: Box, depth: float) -> None:
-    """Black that is not quite the margin's: 2 beside 0, as many scanners draw it."""
+def test_a_dark_deep_end_with_noise_is_image(region: Box, depth: float) -> None:
     picture = picture_with(region, black=2, depth=depth, size=(512, 534))
+    deep = picture[region.slices][round(depth * region.height) :]
+    deep[:] = np.random.default_rng(2).choice([2, 2, 3, 9], deep.shape)
     assert overlap(find_region(picture), region) > 0.985
 
 
-def test_an_even_deep_end_is_kept_to_a_share_of_what_was_found() -> None:
-    """Tissue of 240 rows: three tenths of them, 72, may be black; an echo deeper proves more."""
+def test_an_even_deep_end_is_left_out_until_an_echo_crosses_it() -> None:
     region = Box(0, 0, 516, 480)
     picture = picture_with(region, black=2, depth=0.5, size=(512, 534))
-    assert overlap(find_region(picture), Box(0, 0, 516, 312)) > 0.96
+    assert overlap(find_region(picture), Box(0, 0, 516, 240)) > 0.95
     picture[440:450, :516] = np.random.default_rng(1).integers(40, 200, (10, 516))
     assert overlap(find_region(picture), Box(0, 0, 516, 450)) > 0.985
 
@@ -227,9 +227,9 @@ def test_real_screens(name: str, data_root: Path) -> None:
 
 @pytest.mark.realdata
 def test_real_scanners_keep_their_structures(data_root: Path) -> None:
-    """At most 1 % of the labelled pixels of usgra-seg fall outside the region.
+    """At most 2 % of the labelled pixels of usgra-seg fall outside the region.
 
-    Those that do were drawn into the margin, beyond the image's deep end.
+    Those that do lie in vessels with nothing but even black beneath, or were drawn into the margin.
     """
     folder = data_root / "usgra-seg" / "dataset"
     inside = total = 0
@@ -238,4 +238,4 @@ def test_real_scanners_keep_their_structures(data_root: Path) -> None:
         mask = cv2.imread(str(folder / "masks" / path.name)).any(axis=2)
         inside += int(mask[find_region(picture).slices].sum())
         total += int(mask.sum())
-    assert inside / total > 0.99
+    assert inside / total > 0.98

@@ -28,7 +28,7 @@ _BLACK_NOISE, _GREY_NOISE = 1, 4
 _BLACK = 2
 
 _DARK = 16
-"""An even line that is darker may be deep tissue; a lighter one is a panel or a bar."""
+"""An even column that is darker may lack contact; a lighter one is a panel or a bar."""
 
 _STRIP = 0.04
 """Width of the strips beside the image that must be margin, as a share of the image's width."""
@@ -52,10 +52,6 @@ _LEAK = 0.25
 _PART = 0.2
 """A stretch that a gap cuts off stays if it covers at least this share of the found lines."""
 
-_DEEPER = 0.3
-"""An even black end is kept to this share of the found depth. On no labelled picture at hand does
-a vessel's far wall lie deeper, and the rest would but squeeze the tissue in the network's view."""
-
 _Table = npt.NDArray[np.int32]
 _Profile = npt.NDArray[np.float64]
 _Lines = npt.NDArray[np.bool_]
@@ -66,7 +62,8 @@ _Doubt = Callable[[GrayImage], _Lines]
 def fit_to_margins(pixels: GrayImage, box: Box) -> Box:
     """``box``, found by texture in ``pixels`` (``uint8``, ``(H, W)``), fitted to the margins.
 
-    An edge with no even margin beyond it stays where it is.
+    An edge with no even margin beyond it stays where it is. Of a deep end without echoes no more
+    is kept than was found: it holds nothing, and squeezes the tissue in the network's view.
     """
     table = np.asarray(cv2.integral(_off_margin(pixels, box)), np.int32)
     depth, width = (box.top, box.bottom), (box.left, box.right)
@@ -79,10 +76,8 @@ def fit_to_margins(pixels: GrayImage, box: Box) -> Box:
     # With the right width, the strips beside the image hold no tissue: only now may it grow deep.
     rows = _Evidence.of(table, across=width)
     depth = _trimmed(rows, *depth, empty=_EMPTY_ROW)
-    top, bottom = _grown(rows.without(_panels, pixels, found=depth, across=width), *depth)
-    bottom = min(bottom, depth[1] + round(_DEEPER * (depth[1] - depth[0])))
-    echoes = rows.without(_even, pixels, found=depth, across=width)
-    top, bottom = _bridged(echoes, top, bottom)
+    rows = rows.without(_even, pixels, found=depth, across=width)
+    top, bottom = _bridged(rows, *_grown(rows, *depth))
     return Box(width[0], top, width[1], bottom)
 
 
@@ -140,14 +135,10 @@ def _even(samples: GrayImage) -> _Lines:
     return np.asarray(spread <= _GREY_NOISE, np.bool_)
 
 
-def _panels(samples: GrayImage) -> _Lines:
-    """Even lines too light to be deep tissue."""
-    return _even(samples) & (samples[:, _SAMPLES // 2] > _DARK)
-
-
 def _side_panels(samples: GrayImage) -> _Lines:
-    """As `_panels`, and quite even dark ones: even without contact, a probe shows near echoes."""
-    return _panels(samples) | (samples[:, -1] - samples[:, 0] <= _GREY_NOISE)
+    """Even lines too light to lack contact, and quite even ones: a probe shows its near echoes."""
+    light = samples[:, _SAMPLES // 2] > _DARK
+    return (_even(samples) & light) | (samples[:, -1] - samples[:, 0] <= _GREY_NOISE)
 
 
 def _samples(lines: GrayImage) -> GrayImage:
