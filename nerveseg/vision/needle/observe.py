@@ -37,6 +37,8 @@ _SEED = 0.35
 _CANDIDATES, _TIPS = 3, 2
 _SAME_TURN = math.sin(math.radians(2.0))
 _PEAK = 0.15
+_BELL_REACH = 5
+_BELL_SUM = 2 * math.pi * 1.5**2
 _TURN = 2.0
 _TURNS = np.arange(-20.0, 200.0 + _TURN, _TURN)
 _SHOWN = 0.4
@@ -50,10 +52,11 @@ class Sighting:
     """A needle as measured, in frame pixels, before it is said how sure it is.
 
     ``features`` are, in the order of `FEATURES`: mean shaft probability along the part shown;
-    the tip map's peak beside the line (0 without one); length shown, as a share of the
-    region's diagonal; spread of the shaft across its line, same; distance of the tip map's peak
-    from the shaft's end, same (0.1 without a peak); share of all shaft probability that lies
-    off the line.
+    how much of a tip the tip map shows around it, 1 for a perfect one (its sum, since a network
+    that is sure of a tip but not of its very place spreads it out); length shown, as a share of
+    the region's diagonal; spread of the shaft across its line, same; distance of the tip map's
+    peak from the shaft's end, same (0.1 without a peak); share of all shaft probability that
+    lies off the line.
     """
 
     entry_xy: Point
@@ -130,7 +133,7 @@ def sightings(segmentation: Segmentation) -> Iterator[Sighting]:
             continue
         peak_at, peak = _tip_peak(tip, grid, line)
         line = _towards_tip(line, cells.points[near], peak_at)
-        found = _measure(shaft, grid, line, (cells, near), peak_at, peak)
+        found = _measure((shaft, tip), grid, line, (cells, near), peak_at, peak)
         if found is not None:
             yield found
 
@@ -316,14 +319,14 @@ def _towards_tip(line: _Line, shown: _Floats, peak: _Floats | None) -> _Line:
 
 
 def _measure(
-    shaft: Probability,
+    maps: tuple[Probability, Probability],
     grid: _Grid,
     line: _Line,
     supported: tuple[_Cells, npt.NDArray[np.bool_]],
     peak_at: _Floats | None,
     peak: float,
 ) -> Sighting | None:
-    cells, near = supported
+    (shaft, tip_map), (cells, near) = maps, supported
     points, weights = cells.points, cells.weights
     start, end = _inside(grid.region, line)
     steps = np.arange(start, end, _STEP * grid.pitch)
@@ -348,13 +351,22 @@ def _measure(
         visible_share=float(seen.mean()) if seen.size else 0.0,
         features=(
             float(profile[shown].mean()),
-            peak,
+            _tip_shown(tip_map, grid, line.place(tip)),
             (last - first) / grid.diagonal,
             spread / grid.diagonal,
             min(gap, 0.1),
             float(weights[~near].sum() / weights.sum()),
         ),
     )
+
+
+def _tip_shown(tip: Probability, grid: _Grid, at: Point) -> float:
+    """The map's sum within a few cells of ``at``, 1 for a bell as the network is taught it."""
+    column = (at[0] - grid.region.left + 0.5) * grid.columns / grid.region.width
+    row = (at[1] - grid.region.top + 0.5) * grid.rows / grid.region.height
+    top, left = max(0, int(row) - _BELL_REACH), max(0, int(column) - _BELL_REACH)
+    part = tip[top : int(row) + _BELL_REACH + 1, left : int(column) + _BELL_REACH + 1]
+    return min(1.0, float(part.sum()) / _BELL_SUM)
 
 
 def _inside(region: Box, line: _Line) -> tuple[float, float]:
