@@ -138,10 +138,10 @@ def needles(
 @app.command()
 def bench(
     model: Annotated[Path, typer.Option(help="Exported fp32 model.")] = Path(
-        "weights/nerveseg-joint.onnx"
+        "weights/nerveseg.onnx"
     ),
     int8: Annotated[Path | None, typer.Option(help="Its INT8 variant, if there is one.")] = Path(
-        "weights/nerveseg-joint-int8.onnx"
+        "weights/nerveseg-int8.onnx"
     ),
     frames: Annotated[int, typer.Option(help="Frames measured of each.")] = 100,
     out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path("runs/bench.json"),

@@ -18,7 +18,7 @@ from nerveseg.vision.preprocess import ModelSpec, Tensor, content_of, to_frame, 
 
 __all__ = ["DEFAULT_MODEL", "Segmenter", "masks", "probability"]
 
-DEFAULT_MODEL = "nerveseg-joint-int8.onnx"
+DEFAULT_MODEL = "nerveseg-int8.onnx"
 """File name of the shipped model in `nerveseg.resources.weights_dir`."""
 
 
