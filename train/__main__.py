@@ -114,6 +114,14 @@ def quantise(
     typer.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
+@app.command(context_settings=_FORWARD, add_help_option=False)
+def steadiness(context: typer.Context) -> None:
+    """Does smoothing calm the overlay, and does it lag? (see ``steadiness --help``)."""
+    from train.steadiness import steadiness_cli
+
+    raise typer.Exit(steadiness_cli(context.args))
+
+
 @app.command()
 def needles(
     model: Annotated[Path, typer.Argument(help="Exported model.")],

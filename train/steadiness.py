@@ -1,6 +1,6 @@
 """Does smoothing calm the overlay, and does it lag? Measured on clips, with and without it.
 
-``python -m train.steadiness MODEL CLIP...`` where a clip is a recording or a phantom's address;
+``python -m train steadiness MODEL CLIP...`` where a clip is a recording or a phantom's address;
 only a phantom has the truth that tells a lag.
 """
 
@@ -24,7 +24,7 @@ from nerveseg.vision.segment import Segmenter
 from nerveseg.vision.steady import Flow, Steadier, steadiness
 from train.tables import table
 
-__all__ = ["ClipFigures", "main", "measure"]
+__all__ = ["ClipFigures", "measure", "steadiness_cli"]
 
 _CRUMB = 20
 """Map pixels; two masks of fewer pixels together are too small to speak of flicker."""
@@ -71,9 +71,9 @@ def measure(
     return {name: _figures(tally) for name, tally in tallies.items()}
 
 
-def main(argv: Sequence[str]) -> int:
+def steadiness_cli(argv: Sequence[str]) -> int:
     """The command: a Markdown table, one row per clip and class; 0 when written."""
-    parser = argparse.ArgumentParser(prog="python -m train.steadiness", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m train steadiness", description=__doc__)
     parser.add_argument("model", type=Path, help=".onnx file")
     parser.add_argument("clips", nargs="+", help="recordings or phantom addresses")
     options = parser.parse_args(argv)
@@ -164,7 +164,3 @@ def _means(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 def _show(value: float) -> str:
     return "n/a" if np.isnan(value) else f"{value:.3f}"
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
