@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -31,6 +32,8 @@ from nerveseg.vision.preprocess import ModelSpec, Tensor, to_tensor
 from train.data import split_samples
 from train.export import stamp
 from train.fit import PHANTOM
+from train.needles.phantoms import phantom_scenes
+from train.needles.scenes import make_scene
 
 __all__ = ["decoder_nodes", "quantise", "quantise_run"]
 
@@ -108,8 +111,17 @@ def quantise_run(
         for name in real
         for sample in islice(split_samples(cards.load(name), "train", root=root), each)
     ]
+    if read_spec(source).heatmaps:
+        pictures += _needle_pictures(pictures)
     keep = decoder_nodes(source) if keep_last_stage else []
     quantise(source, target, pictures, method=method, keep_float=keep)
+
+
+def _needle_pictures(tissue: Sequence[GrayImage]) -> list[GrayImage]:
+    """Half as many again with needles: real frames show none, and its layers would see nothing."""
+    rng = np.random.default_rng(0)
+    drawn = [make_scene(picture, rng).picture for picture in tissue[::4]]
+    return drawn + [scene.picture for scene in phantom_scenes(len(drawn), seed=5)]
 
 
 def decoder_nodes(source: Path) -> list[str]:
