@@ -34,7 +34,7 @@ def _flecks(shape: tuple[int, ...], _: Field, rng: np.random.Generator) -> Float
     layer = np.zeros(shape, np.float32)
     for _number in range(int(rng.integers(1, 5))):
         slope = math.radians(rng.normal(0, 12))
-        layer = np.maximum(layer, _stroke(shape, slope, rng.uniform(0.03, 0.12), rng))
+        layer = np.maximum(layer, _stroke(shape, slope, rng.uniform(0.03, 0.1), rng))
     return layer
 
 
@@ -142,7 +142,7 @@ def _scanner_marks(picture: Image, rng: np.random.Generator) -> Image:
 
 
 _MAKERS = (
-    (_flecks, 0.3),
+    (_flecks, 0.22),
     (_wires, 0.25),
     (_floor, 0.28),
     (_cross_section, 0.12),

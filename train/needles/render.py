@@ -112,7 +112,9 @@ def _course(field: Field, rng: np.random.Generator) -> _Course | None:
     height, width = field.inside.shape
     for _ in range(20):
         tip = rng.uniform((0.06, 0.12), (0.94, 0.95)) * (width, height)
-        slope = math.radians(float(np.clip(rng.normal(31, 17), 3, 76)))
+        flat = rng.random() < 0.3  # as for a superficial plane; else rare
+        drawn = rng.uniform(1.5, 20) if flat else np.clip(rng.normal(31, 17), 3, 76)
+        slope = math.radians(float(drawn))
         heading = 1 if rng.random() < 0.5 else -1
         along = (heading * math.cos(slope), math.sin(slope))
         steps = np.arange(0, math.hypot(height, width), _STEP, dtype=np.float32)
