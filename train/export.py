@@ -43,7 +43,7 @@ __all__ = [
 
 MAX_PROBABILITY_DIFFERENCE = 1e-3
 MIN_MASK_DICE = 0.999
-_SCENES = 3000
+_SCENES = 2000
 
 
 class Probabilities(nn.Module):
