@@ -27,8 +27,6 @@ from train.needles.module import needle_loss, tip_loss
 from train.needles.phantoms import phantom_scenes
 from train.needles.scenes import Scene, make_scene, mirrored
 
-SEEDS = range(12)
-
 
 def gel(seed: int = 0, side: int = 128) -> np.ndarray:
     return grounds.gel(np.random.default_rng(seed), (side, side))
@@ -44,26 +42,29 @@ def drawn_on_gel(seed: int) -> tuple[np.ndarray, np.ndarray, render.DrawnNeedle]
 # --- rendering -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_needle_brightens_its_shaft_and_ends_at_its_tip(seed: int) -> None:
+SHOWN = [s for s in range(40) if (drawn_on_gel(s)[2].shaft > 0.9).sum() > 40]
+WITH_TIP = [s for s in SHOWN if drawn_on_gel(s)[2].tip_xy is not None]
+
+
+def test_most_needles_show_and_most_of_those_show_their_tip() -> None:
+    assert len(SHOWN) > 20
+    assert len(WITH_TIP) > 15
+
+
+@pytest.mark.parametrize("seed", SHOWN)
+def test_a_needle_is_brighter_than_what_it_lies_on(seed: int) -> None:
     ground, picture, needle = drawn_on_gel(seed)
     assert picture.dtype == np.uint8
-    assert picture.shape == ground.shape
     on = needle.shaft > 0.9
-    if on.any():
-        assert picture[on].mean() > ground[on].mean()
-    if needle.tip_xy is not None:
-        assert needle.tip_xy[1] > needle.entry_xy[1]  # needles go down
-        rows, columns = np.nonzero(needle.shaft > 0.5)
-        past = rows > needle.tip_xy[1] + 6
-        assert not past.any(), columns[past]
+    assert picture[on].mean() > ground[on].mean() + 8
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_the_shaft_is_marked_on_the_line_from_entry_to_tip(seed: int) -> None:
+@pytest.mark.parametrize("seed", WITH_TIP)
+def test_the_shaft_is_marked_on_the_line_from_entry_to_tip_and_ends_there(seed: int) -> None:
     _, picture, needle = drawn_on_gel(seed)
-    if needle.tip_xy is None or not (needle.shaft > 0.5).any():
-        return
+    assert needle.tip_xy is not None
+    assert needle.tip_xy[1] > needle.entry_xy[1]  # needles go down
+    assert np.nonzero(needle.shaft > 0.5)[0].max() <= needle.tip_xy[1] + 6
     along = np.subtract(needle.tip_xy, needle.entry_xy)
     rows, columns = np.nonzero(needle.shaft > 0.5)
     off = np.stack([columns, rows], axis=1) - np.array(needle.entry_xy)
@@ -136,11 +137,14 @@ def test_mirroring_twice_changes_nothing_and_once_moves_the_tip() -> None:
 
 
 def test_a_phantoms_shaft_lies_on_its_own_line() -> None:
-    for scene in phantom_scenes(4, seed=2):
+    scenes = [s for s in phantom_scenes(12, seed=2) if s.needle and s.needle.shaft.max() > 0.9]
+    assert len(scenes) >= 6
+    for scene in scenes:
         assert scene.needle is not None
-        bright = scene.picture[scene.needle.shaft > 0.9]
-        if bright.size:
-            assert bright.mean() > scene.picture.mean()
+        rows, columns = np.nonzero(scene.needle.shaft > 0.9)
+        (slope, offset), entry = np.polyfit(columns, rows, 1), scene.needle.entry_xy
+        assert abs(slope * entry[0] + offset - entry[1]) < 12  # the band leads to the entry
+        assert scene.picture[rows, columns].mean() > scene.picture.mean()
 
 
 def test_targets_mark_the_tips_own_cell() -> None:

@@ -107,6 +107,34 @@ def test_spec_round_trip() -> None:
     assert ModelSpec.from_json(spec.to_json()) == spec
 
 
+NEEDLE_SPEC = dataclasses.replace(
+    SPEC,
+    classes=(*SPEC.classes, "needle"),
+    thresholds={**SPEC.thresholds, "needle": 0.5},
+    heatmaps=("needle tip",),
+    confidence={"shaft": (0.5,) * 7, "tip": (1.5,) * 7},
+)
+
+
+def test_spec_of_a_needle_round_trip() -> None:
+    assert ModelSpec.from_json(NEEDLE_SPEC.to_json()) == NEEDLE_SPEC
+    assert NEEDLE_SPEC.areas == SPEC.classes
+
+
+@pytest.mark.parametrize(
+    "confidence",
+    [
+        {"tip": [0.0] * 7},
+        {"shaft": [0.0] * 2, "tip": [0.0] * 7},
+        {"shaft": [0.0] * 7, "tip": [float("inf")] * 7},
+    ],
+)
+def test_curves_that_can_not_be_used_are_refused(confidence: dict[str, list[float]]) -> None:
+    raw = json.loads(NEEDLE_SPEC.to_json()) | {"confidence": confidence}
+    with pytest.raises(ModelError, match="confidence"):
+        ModelSpec.from_json(json.dumps(raw))
+
+
 def test_spec_of_a_later_version_still_reads() -> None:
     raw = json.loads(SPEC.to_json()) | {"something_new": 3}
     assert ModelSpec.from_json(json.dumps(raw)) == SPEC
@@ -125,6 +153,8 @@ def test_spec_of_a_later_version_still_reads() -> None:
         ({"classes": []}, "classes"),
         ({"mean": float("nan")}, "mean"),
         ({"input_hw": 3}, "spec can't be read"),
+        ({"heatmaps": ["nerve"]}, "heatmaps"),
+        ({"confidence": {"shaft": [0] * 7, "tip": [0] * 7}}, "confidence"),  # but no needle
     ],
 )
 def test_a_wrong_spec_says_what_is_wrong(change: dict[str, object], said: str) -> None:

@@ -32,7 +32,7 @@ NEEDLE_SPEC = dataclasses.replace(
     # Sure of one long line (0.1 of the diagonal and more), and of its tip if the map shows one.
     confidence={
         "shaft": (-4.0, 0.0, 0.0, 60.0, 0.0, 0.0, -90.0),
-        "tip": (-4.0, 0.0, 8.0, 0.0, 0.0, 0.0, 0.0),
+        "tip": (-4.0, 0.0, 16.0, 0.0, 0.0, 0.0, 0.0),
     },
 )
 """A needle's shaft where it is brighter than 232, its tip above 247: see `write_needle`."""

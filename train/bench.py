@@ -16,7 +16,7 @@ import torch
 from nerveseg.bench import Timing, bench
 from nerveseg.vision import backends
 from nerveseg.vision.preprocess import ModelSpec, Tensor
-from train.config import ModelConfig
+from train.config import ModelConfig, read
 from train.export import Probabilities, write_onnx
 from train.model import build
 
@@ -53,8 +53,7 @@ def compare_inference(model: Path, *, int8: Path | None, frames: int) -> list[di
 
 Way = Callable[[Tensor], Tensor]
 
-NEEDLE_CHANNELS = (64, 48, 32, 16)
-"""Of the shipped model's needle decoder (`train/configs/needle.toml`)."""
+_SHIPPED = Path(__file__).parent / "configs" / "needle.toml"
 
 _ENOUGH_MS = 8_000
 """A slow way to run a net is measured no longer than this; ``frames`` says how often it ran."""
@@ -108,7 +107,7 @@ def _config(spec: ModelSpec) -> ModelConfig:
         classes=spec.classes,
         input_hw=spec.input_hw,
         pretrained=False,
-        needle_channels=NEEDLE_CHANNELS if spec.heatmaps else (),
+        needle_channels=read(_SHIPPED).model.needle_channels if spec.heatmaps else (),
     )
 
 

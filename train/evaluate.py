@@ -85,7 +85,12 @@ def evaluate(
     for sample in samples:
         known = wanted & sample.known
         scored.extend(_score_sample(predictor, sample, known, album, meters))
-    if not scored:
+    sections = tuple(
+        section
+        for meter in meters
+        if (section := meter.section(draws=draws, seed=seed)) is not None
+    )
+    if not scored and not sections:
         raise DataError(
             f"no sample has a known class among {sorted(wanted)}; choose another set or split"
         )
@@ -95,11 +100,7 @@ def evaluate(
         cells=summarise(scored, draws=draws, seed=seed),
         rows=tuple(case.row for case in scored),
         worst=album.cases(),
-        sections=tuple(
-            section
-            for meter in meters
-            if (section := meter.section(draws=draws, seed=seed)) is not None
-        ),
+        sections=sections,
     )
 
 
@@ -169,7 +170,7 @@ def _score_sample(
     album: _Album,
     meters: Sequence[Meter],
 ) -> Iterator[Scored]:
-    if not classes:
+    if not classes and not meters:
         return
     answer = predictor.predict(sample.image)
     for meter in meters:

@@ -18,6 +18,7 @@ from nerveseg.types import Frame, FrameResult, NeedleState
 from nerveseg.video import sources
 from nerveseg.vision.preprocess import NEEDLE_TIP
 from nerveseg.vision.segment import Segmenter
+from train.needle_scores import SURE, TOLERANCE
 
 __all__ = [
     "MEDIUM",
@@ -42,7 +43,8 @@ class Moment:
     """One frame of a followed phantom: its time, what was said, whether the tip is in plane.
 
     ``error_mm`` is from the tip said to the true one, NaN where none was said; ``hidden_s`` is
-    how long the tip has been out of the plane, 0 while it is in it.
+    how long the tip has been out of the plane, 0 while it is in it; ``tolerance_mm`` is 2 % of the
+    picture's diagonal, which the confidence speaks of.
     """
 
     time_s: float
@@ -51,6 +53,7 @@ class Moment:
     visible: bool
     hidden_s: float
     error_mm: float
+    tolerance_mm: float
 
 
 def follow_phantoms(
@@ -100,6 +103,7 @@ def _follow(segmenter: Segmenter, phantom: Phantom, frames: int, fps: float) -> 
             visible=shot.needle.visible,
             hidden_s=0.0 if hidden_since is None else now - hidden_since,
             error_mm=_error(result.needle_state, shot.needle.tip_xy) * phantom.mm_per_px,
+            tolerance_mm=TOLERANCE * math.hypot(*shot.frame.pixels.shape) * phantom.mm_per_px,
         )
 
 
@@ -118,7 +122,8 @@ def phantom_figures(followed: Sequence[Sequence[Moment]]) -> dict[str, Any]:
     the frames with the tip in plane on which one was said. ``said_when_hidden``: share of the
     frames on which the tip had been out of the plane for more than 300 ms and one was still said.
     ``confident_and_wrong``: share of all frames with a tip said at 0.5 or more, and more than
-    5 mm off.
+    5 mm off. ``sure_near``: among the tips said at 0.85 or more, the share within 2 % of the
+    picture's diagonal, and ``sure`` how many those are.
     """
     moments = [moment for clip in followed for moment in clip]
     seen = [m.error_mm for m in moments if m.visible and m.status != "lost"]
@@ -128,6 +133,7 @@ def phantom_figures(followed: Sequence[Sequence[Moment]]) -> dict[str, Any]:
         for m in moments
         if m.status != "lost" and m.confidence >= CONFIDENT and m.error_mm > WRONG_MM
     ]
+    sure = [m for m in moments if m.status != "lost" and m.confidence >= SURE]
     median, p95 = np.percentile(seen, [50, 95]) if seen else (math.nan, math.nan)
     return {
         "clips": len(followed),
@@ -136,6 +142,8 @@ def phantom_figures(followed: Sequence[Sequence[Moment]]) -> dict[str, Any]:
         "answered": _share(m.status != "lost" for m in moments if m.visible),
         "said_when_hidden": _share(m.status != "lost" for m in hidden),
         "confident_and_wrong": round(len(wrong) / max(1, len(moments)), 4),
+        "sure": len(sure),
+        "sure_near": _share(m.error_mm <= m.tolerance_mm for m in sure),
     }
 
 
@@ -158,7 +166,11 @@ def measure_clips(
     false = {}
     for path in clips:
         said, number = said_on_clip(segmenter, path)
-        false[path.name] = {"frames": number, "said": said, "share": round(said / number, 4)}
+        false[path.name] = {
+            "frames": number,
+            "said": said,
+            "share": round(said / max(1, number), 4),
+        }
     return {
         "model": segmenter.spec.model_id,
         "phantoms": phantom_figures(followed),

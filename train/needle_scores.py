@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
+from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
@@ -19,11 +17,14 @@ from nerveseg.vision.preprocess import NEEDLE, ModelSpec
 from train.bootstrap import GroupBootstrap
 from train.predictors import Prediction
 from train.scores import truth_of as mask_of
-from train.sections import Figure, Picture, Section, SetFigures
+from train.sections import Figure, Picture, Section, SetFigures, by_card
 
 __all__ = [
     "FOUND_ANGLE_DEG",
     "FOUND_OFFSET",
+    "SURE",
+    "TOLERANCE",
+    "WITHOUT",
     "NeedleMeter",
     "NeedleRow",
     "NeedleScore",
@@ -38,14 +39,25 @@ FOUND_OFFSET = 0.03
 the middle of the labelled shaft in offset, as a share of the picture's diagonal."""
 
 
+WITHOUT = frozenset({"usgra-seg", "femoral-nerve-block", "dl-track"})
+"""Cards that were looked through: anatomy alone, no picture of theirs shows a needle."""
+
+TOLERANCE = 0.02
+"""Of the image region's diagonal: what a needle's confidence promises of its tip."""
+
+SURE = 0.85
+"""From this confidence on, about nine tips in ten should be right."""
+
 _NOTES = f"""\
 Each picture stands for itself, and the needle is the one that the app would show on it. The
 labelled needle is its mask's main axis, the tip its deeper end. A needle is found when its line
 lies within {FOUND_ANGLE_DEG:g} degrees of the labelled one and within {100 * FOUND_OFFSET:g} % of
 the picture's diagonal of its middle. Angle and tip errors are over all pictures on which a
-labelled needle was answered at all, right or wrong; `right` is the share of answers with a tip
-within 2 % of the diagonal, to hold against the mean confidence. A set that labels no needles is
-taken to show none: every needle said there is false."""
+labelled needle was answered at all, right or wrong. `near` is the share of answers with a tip
+within {100 * TOLERANCE:g} % of the image region's diagonal, to hold against the mean `confidence`;
+`sure near` is that share among answers of confidence {SURE:g} and more, of which there are `sure`.
+Sets that label no needles are counted only where they were looked through and show none
+({", ".join(sorted(WITHOUT))}): every needle said there is false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +125,11 @@ def score_needle(
 
 @dataclass(frozen=True, slots=True)
 class NeedleRow:
-    """The needle of one picture: see `NeedleScore`."""
+    """The needle of one picture: see `NeedleScore`.
+
+    ``near``: the tip said lies within the tolerance that the confidence speaks of, 2 % of the
+    image region's diagonal.
+    """
 
     card: str
     name: str
@@ -125,17 +141,22 @@ class NeedleRow:
     tip_px: float
     tip_share: float
     confidence: float
+    near: bool
 
 
 class NeedleMeter:
     """Measures single pictures' needles; a `train.evaluate.Meter`.
 
-    Keeps the ``worst`` pictures: false and missed needles, then the largest tip errors.
+    ``without`` names cards whose pictures show no needle though none is labelled; a needle of any
+    other card that doesn't label them is unknown, and not counted. Keeps the ``worst`` pictures:
+    false and missed needles, then the largest tip errors.
     """
 
     class_name = NEEDLE
 
-    def __init__(self, spec: ModelSpec | None, worst: int) -> None:
+    def __init__(
+        self, spec: ModelSpec | None, worst: int, *, without: frozenset[str] = WITHOUT
+    ) -> None:
         if spec is not None and NEEDLE in spec.classes and not spec.confidence:
             raise ModelError(
                 f"{spec.model_id} can't tell how sure a needle is; measure the file that "
@@ -143,6 +164,7 @@ class NeedleMeter:
             )
         self._confidence = {} if spec is None else spec.confidence
         self._worst = worst
+        self._without = without
         self._rows: list[NeedleRow] = []
         self._pictures: list[tuple[float, int, Picture]] = []
 
@@ -150,45 +172,36 @@ class NeedleMeter:
         """Score what the app would say of this picture; nothing for a model without maps."""
         if answer.segmentation is None:
             return
+        labelled = NEEDLE in sample.known
+        if not labelled and sample.card not in self._without:
+            return  # unknown is not absent
+        region = answer.segmentation.region
+        diagonal = math.hypot(region.width, region.height)
         said = self._said(answer.segmentation, sample.image)
-        truth = truth_of(mask_of(sample, NEEDLE)) if NEEDLE in sample.known else None
+        truth = truth_of(mask_of(sample, NEEDLE)) if labelled else None
         height, width = sample.image.shape
         score = score_needle(said, truth, (height, width))
-        self._rows.append(
-            NeedleRow(
-                card=sample.card,
-                name=sample.name,
-                group=sample.group,
-                present=score.present,
-                said=score.said,
-                found=score.found,
-                angle_deg=score.angle_deg,
-                tip_px=score.tip_px,
-                tip_share=score.tip_share,
-                confidence=score.confidence,
-            )
+        near = score.tip_px <= TOLERANCE * diagonal
+        row = NeedleRow(
+            card=sample.card, name=sample.name, group=sample.group, near=near, **asdict(score)
         )
+        self._rows.append(row)
         badness = 0.0 if math.isnan(score.tip_share) else score.tip_share
         if score.said != score.present:
             badness = 1.0
         if badness > 0:
-            row = (-badness, len(self._rows), _picture(sample, said, truth))
-            insort(self._pictures, row)
+            insort(self._pictures, (-badness, len(self._rows), _picture(sample, said, truth)))
             del self._pictures[self._worst :]
 
     def section(self, *, draws: int, seed: int) -> Section | None:
         """Found, angle, tip, false needles and confidence, by set."""
         if not self._rows:
             return None
-        ordered = sorted(self._rows, key=attrgetter("card"))
         return Section(
             key="needles",
             title="Needles on single pictures",
             notes=_NOTES,
-            sets=tuple(
-                _summarise(list(rows), draws, seed)
-                for _, rows in groupby(ordered, key=attrgetter("card"))
-            ),
+            sets=by_card(self._rows, lambda rows: _summarise(rows, draws, seed)),
             rows=tuple(self._rows),
             pictures=tuple(picture for _, _, picture in self._pictures),
         )
@@ -205,21 +218,23 @@ def _summarise(rows: Sequence[NeedleRow], draws: int, seed: int) -> SetFigures:
     flags = {name: np.array([getattr(row, name) for row in rows], np.float64) for name in names}
     false = flags["said"] * (1 - flags["present"])
     both = flags["said"] * flags["present"]
-    near = np.array([row.tip_share <= 0.02 for row in rows], np.float64)
-    sure = np.nan_to_num([row.confidence for row in rows])
+    near = np.array([row.near for row in rows], np.float64)
+    confidence = np.nan_to_num([row.confidence for row in rows])
+    sure = flags["said"] * (confidence >= SURE)
     return SetFigures(
         card=rows[0].card,
         n_images=len(rows),
         n_groups=bootstrap.group_count,
         counts={name: int(flag.sum()) for name, flag in flags.items()}
-        | {"false": int(false.sum())},
+        | {"false": int(false.sum()), "sure": int(sure.sum())},
         figures={
             "found_rate": Figure(bootstrap.ratio(flags["found"], flags["present"])),
             "angle_median": Figure(bootstrap.median([row.angle_deg for row in rows]), "°", 1),
             "tip_median": Figure(bootstrap.median([100 * row.tip_share for row in rows]), "%", 2),
             "false_rate": Figure(bootstrap.ratio(false, 1 - flags["present"])),
-            "right": Figure(bootstrap.ratio(near * both, both), "", 2),
-            "confidence": Figure(bootstrap.ratio(sure * both, both), "", 2),
+            "near": Figure(bootstrap.ratio(near * both, both), "", 2),
+            "confidence": Figure(bootstrap.ratio(confidence * both, both), "", 2),
+            "sure_near": Figure(bootstrap.ratio(near * sure, sure), "", 2),
         },
     )
 

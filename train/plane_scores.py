@@ -6,8 +6,6 @@ import math
 from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
 from typing import TypeAlias
 
 import cv2
@@ -21,7 +19,7 @@ from nerveseg.vision.planes import find_planes
 from train.bootstrap import GroupBootstrap
 from train.predictors import Prediction
 from train.scores import truth_of
-from train.sections import Figure, Picture, Section, SetFigures
+from train.sections import Figure, Picture, Section, SetFigures, by_card
 
 __all__ = ["FOUND_SHARE", "TOLERANCE", "Line", "PlaneMeter", "PlaneRow", "expert_lines", "score"]
 
@@ -147,15 +145,11 @@ class PlaneMeter:
         """Distance, lines found, false planes, by set."""
         if not self._rows:
             return None
-        ordered = sorted(self._rows, key=attrgetter("card"))
         return Section(
             key="planes",
             title="Fascial planes as lines",
             notes=_NOTES,
-            sets=tuple(
-                _summarise(list(rows), draws, seed)
-                for _, rows in groupby(ordered, key=attrgetter("card"))
-            ),
+            sets=by_card(self._rows, lambda rows: _summarise(rows, draws, seed)),
             rows=tuple(self._rows),
             pictures=tuple(picture for _, _, picture in self._pictures),
         )

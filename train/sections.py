@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ __all__ = [
     "Picture",
     "Section",
     "SetFigures",
+    "by_card",
     "figures_json",
     "picture_names",
     "section_json",
@@ -68,6 +71,24 @@ class Section:
     sets: tuple[SetFigures, ...]
     rows: tuple[Any, ...] = ()
     pictures: tuple[Picture, ...] = ()
+
+
+class _OfACard(Protocol):
+    """A row that knows which set it belongs to."""
+
+    @property
+    def card(self) -> str: ...
+
+
+_Row = TypeVar("_Row", bound=_OfACard)
+
+
+def by_card(
+    rows: Sequence[_Row], summarise: Callable[[list[_Row]], SetFigures]
+) -> tuple[SetFigures, ...]:
+    """``summarise`` for the rows of each card, in the cards' order."""
+    ordered = sorted(rows, key=attrgetter("card"))
+    return tuple(summarise(list(each)) for _, each in groupby(ordered, key=attrgetter("card")))
 
 
 def picture_names(section: Section) -> list[str]:

@@ -20,6 +20,7 @@ from nerveseg.errors import ModelError
 from nerveseg.types import Box, GrayImage, Mask, Probability
 
 __all__ = [
+    "CONFIDENCE_WEIGHTS",
     "NEEDLE",
     "NEEDLE_TIP",
     "SPEC_KEY",
@@ -40,6 +41,11 @@ NEEDLE = "needle"
 
 NEEDLE_TIP = "needle tip"
 """The heat map that marks a needle's tip."""
+
+CONFIDENCE_WEIGHTS = 7
+"""An offset, and a weight for each measurement of `nerveseg.vision.needle.observe.FEATURES`."""
+
+_SURE_OF = ("shaft", "tip")
 
 Tensor: TypeAlias = npt.NDArray[np.float32]
 """``float32`` of shape ``(1, 1, h, w)``: one grey picture for the network."""
@@ -85,6 +91,9 @@ class ModelSpec:
         rows, columns = self.input_hw
         checks = {
             "no classes": bool(self.classes),
+            "confidence goes with the class needle and its tip's heat map, and has finite weights "
+            f"for {_SURE_OF}, {CONFIDENCE_WEIGHTS} each": not self.confidence
+            or self._sees_needles(),
             f"heatmaps {self.heatmaps} must not name classes": not (
                 set(self.heatmaps) & set(self.classes)
             ),
@@ -102,6 +111,17 @@ class ModelSpec:
             ),
         }
         return [text for text, good in checks.items() if not good]
+
+    def _sees_needles(self) -> bool:
+        return (
+            NEEDLE in self.classes
+            and NEEDLE_TIP in self.heatmaps
+            and set(self.confidence) == set(_SURE_OF)
+            and all(
+                len(weights) == CONFIDENCE_WEIGHTS and all(map(math.isfinite, weights))
+                for weights in self.confidence.values()
+            )
+        )
 
     @property
     def areas(self) -> tuple[str, ...]:

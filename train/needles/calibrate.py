@@ -13,13 +13,10 @@ from scipy.optimize import minimize
 from nerveseg.types import Box, Needle
 from nerveseg.vision.needle.observe import Sighting, sightings
 from nerveseg.vision.segment import Segmenter
-from train.needle_scores import TrueNeedle, score_needle
+from train.needle_scores import TOLERANCE, TrueNeedle, score_needle
 from train.needles.scenes import Scene
 
-__all__ = ["TOLERANCE", "Judged", "fit_confidence", "judge", "logistic_fit"]
-
-TOLERANCE = 0.02
-"""A tip is right when it lies this close, as a share of the region's diagonal."""
+__all__ = ["Judged", "fit_confidence", "judge", "logistic_fit"]
 
 _SHRINK = 1e-3
 
