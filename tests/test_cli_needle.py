@@ -81,8 +81,8 @@ def test_the_measures_as_json(run, story):
     assert found["model_id"] == "tiny@1"
     assert "education" in found["note"]
     assert "not for clinical use" in found["note"]
-    counts = {key: found[f"{key}_frames"] for key in ("seen", "predicted", "lost")}
-    assert (found["frames"], counts) == (8, {"seen": 6, "predicted": 1, "lost": 1})
+    counts = [found[f"{key}_frames"] for key in ("not_yet", "seen", "predicted", "lost")]
+    assert (found["frames"], counts) == (8, [1, 6, 1, 0])
     assert found["unit"] == "mm"
     # 25 frames a second: seen from frame 1 to frame 7, but for frame 4
     assert found["elapsed_s"] == pytest.approx(6 / 25)
@@ -107,7 +107,7 @@ def test_the_measures_to_read(run, story):
     lines = result.out.splitlines()
     assert lines[0] == f"{CLIP}: 8 frames, 0.3 s"
     assert lines[1] == "[ ###-#..]"
-    assert lines[2] == "tip: # seen 50%, - predicted 12%, . lost 38%"
+    assert lines[2] == "tip: (blank) not yet 12%, # seen 50%, - predicted 12%, . lost 25%"
     rows = {line[:20].strip(): line[21:] for line in lines[3:] if line}
     assert rows["path of the tip"] == "4.0 mm"
     assert rows["way in"] == "4.0 mm, 4.0 mm as the crow flies"
@@ -138,8 +138,18 @@ def test_a_clip_without_a_needle_measures_nothing(run, story):
     story("n" * 8)
     text = run("needle", CLIP).out
     assert "[        ]" in text
-    assert text.count("not measured") >= 10
+    assert "tip: (blank) not yet 100%, # seen 0%, - predicted 0%, . lost 0%" in text
+    rows = [line[21:] for line in text.splitlines() if "not measured" in line]
+    assert rows == ["not measured"] * 11
     assert "nan" not in text.lower()
+
+
+def test_a_needle_that_does_not_move_has_no_share_of_an_advance(run, story, monkeypatch):
+    monkeypatch.setattr("tests.test_cli_needle.ALONG", ALONG * 0)
+    story("s" * 8)
+    text = run("needle", CLIP).out
+    assert f"{'advance':<20} 0.0 mm\n" in text
+    assert f"{'tip in sight':<20} 100% of the time\n" in text
 
 
 def test_a_long_clip_has_a_short_bar(run, story):
@@ -178,7 +188,8 @@ def test_the_whole_way_from_a_clip_to_its_measures(run, tmp_path):
     assert (result.code, result.err) == (0, "")
     found = json.loads(result.out)
     assert found["frames"] == 6
-    assert found["seen_frames"] + found["predicted_frames"] + found["lost_frames"] == 6
+    counts = [found[f"{key}_frames"] for key in ("not_yet", "seen", "predicted", "lost")]
+    assert sum(counts) == 6
     assert all(math.isfinite(v) for v in found.values() if isinstance(v, float))
 
 
@@ -208,7 +219,7 @@ class TestBadInput:
 
     def test_a_model_that_knows_no_needles(self, capsys, tmp_path):
         run = runner(capsys, model=tiny.write(tmp_path / "plain.onnx"))
-        assert_fails(run("needle", CLIP), "tiny@1", "needle tip")
+        assert_fails(run("needle", CLIP), "tiny@1", "doesn't look for needles")
 
     def test_a_wrong_line(self, run):
         assert_fails(run("needle"), "CLIP")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerveseg.practice import NeedleSample, measure, sample_of
+from nerveseg.practice import NeedleSample, measure, sample_of, tip_statuses
 from nerveseg.practice.smoothness import spectral_arc_length
 from nerveseg.types import Box, Frame, FrameResult, Guidance, Needle, NeedleState, Segmentation
 
@@ -100,8 +100,25 @@ def test_hand_worked_clips(case):
     for ours, true in zip(got, expected, strict=True):
         assert ours == (None if true is None else pytest.approx(true))
     assert found.frames == len(frames) == (
-        found.seen_frames + found.predicted_frames + found.lost_frames
+        found.not_yet_frames + found.seen_frames + found.predicted_frames + found.lost_frames
     )  # fmt: skip
+
+
+# letters of what is known: n(ot yet), s(een), p(redicted), l(ost)
+@pytest.mark.parametrize(
+    ("frames", "told"),
+    [
+        ([], ""),
+        ([LOST, SHAFT, LOST], "nnn"),  # never seen, so never lost
+        ([LOST, at(0), LOST, at(1, status="predicted"), LOST], "nslpl"),
+        ([at(0), SHAFT], "sl"),
+    ],
+)
+def test_only_a_tip_that_was_seen_is_lost_later(frames, told):
+    assert "".join(status[0] for status in tip_statuses(clip(*frames))) == told
+    found = measure(clip(*frames))
+    counts = found.not_yet_frames, found.seen_frames, found.predicted_frames, found.lost_frames
+    assert counts == tuple(told.count(letter) for letter in "nspl")
 
 
 def test_nearest_structures_count_only_where_the_tip_is_seen():

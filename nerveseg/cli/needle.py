@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby, pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nerveseg.cli.exits import Stopped
+from nerveseg.cli.options import Backend, Crop, Every, Model, Threads
 from nerveseg.cli.progress import progress_bar
 from nerveseg.errors import ModelError, SourceError
 
@@ -25,7 +25,7 @@ __all__ = ["needle"]
 
 _NOTE = "For education on phantoms and recordings only, not for clinical use."
 _COLUMNS = 60
-_MARKS = {"seen": "#", "predicted": "-", "lost": ".", "not yet": " "}
+_MARKS = {"not yet": " ", "seen": "#", "predicted": "-", "lost": "."}
 _UNKNOWN = "not measured"
 
 
@@ -40,19 +40,11 @@ def needle(
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    every: Annotated[int, typer.Option(min=1, help="Take every n-th frame of the clip.")] = 1,
-    crop: Annotated[
-        bool,
-        typer.Option("--crop/--no-crop", help="Find the image inside the scanner's chrome first."),
-    ] = True,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="ONNX file to use; the shipped one by default.", show_default=False),
-    ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Processor threads for the model.")] = 2,
-    backend: Annotated[
-        str, typer.Option(help="auto (the fastest here), onnxruntime, openvino, …")
-    ] = "auto",
+    every: Every = 1,
+    crop: Crop = True,
+    model: Model = None,
+    threads: Threads = 2,
+    backend: Backend = "auto",
 ) -> None:
     """Measure a needle's insertion: time, way, how much of it was in sight, what it came near.
 
@@ -89,13 +81,9 @@ def _check_clip(clip: Clip) -> None:
 
 
 def _check_model(segmenter: Segmenter) -> None:
-    from nerveseg.vision.preprocess import NEEDLE_TIP
-
-    spec = segmenter.spec
-    if NEEDLE_TIP not in spec.heatmaps or not spec.confidence:
+    if not segmenter.spec.confidence:
         raise ModelError(
-            f"the model {spec.model_id} was not trained to find needles: it has no "
-            f"{NEEDLE_TIP!r} map; choose another"
+            f"the model {segmenter.spec.model_id} doesn't look for needles; choose one that does"
         )
 
 
@@ -133,32 +121,23 @@ def _facts(
 
 def _stretches(samples: Sequence[NeedleSample]) -> Iterator[dict[str, Any]]:
     """What is known of the tip, from when on; the last stretch ends with the clip."""
-    pairs = zip(_statuses(samples), samples, strict=True)
+    from nerveseg.practice import tip_statuses
+
+    pairs = zip(tip_statuses(samples), samples, strict=True)
     for status, stretch in groupby(pairs, key=lambda pair: pair[0]):
         yield {"from_s": round(next(stretch)[1].time_s, 4), "tip": status}
-
-
-def _statuses(samples: Sequence[NeedleSample]) -> list[str]:
-    """The tip's status on every frame; a tip that was never seen can't be lost."""
-    statuses: list[str] = [sample.status for sample in samples]
-    first = statuses.index("seen") if "seen" in statuses else len(statuses)
-    return ["not yet"] * first + statuses[first:]
 
 
 def _lines(
     clip: Clip, segmenter: Segmenter, found: InsertionMetrics, samples: Sequence[NeedleSample]
 ) -> Iterator[str]:
+    from nerveseg.practice import tip_statuses
+
     length = "no clock" if found.clip_s is None else f"{found.clip_s:.1f} s"
     yield f"{clip.file}: {found.frames:,} frames, {length}"
-    yield f"[{_bar(_statuses(samples))}]"
-    yield "tip: " + ", ".join(
-        f"{_MARKS[status]} {status} {_share(count / max(found.frames, 1))}"
-        for status, count in (
-            ("seen", found.seen_frames),
-            ("predicted", found.predicted_frames),
-            ("lost", found.lost_frames),
-        )
-    )
+    statuses = tip_statuses(samples)
+    yield f"[{_bar(statuses)}]"
+    yield f"tip: {_shares(statuses)}"
     yield ""
     for name, value in _rows(found):
         yield f"{name:<20} {value}"
@@ -175,17 +154,27 @@ def _bar(statuses: Sequence[str]) -> str:
     return "".join(_MARKS[Counter(part).most_common(1)[0][0]] for part in parts)
 
 
+def _shares(statuses: Sequence[str]) -> str:
+    """How much of the clip each mark of the bar stands for."""
+    count, frames = Counter(statuses), max(len(statuses), 1)
+    return ", ".join(
+        f"{mark.strip() or '(blank)'} {status} {count[status] / frames:.0%}"
+        for status, mark in _MARKS.items()
+    )
+
+
 def _rows(found: InsertionMetrics) -> Iterator[tuple[str, str]]:
     def length(value: float | None) -> str:
         return _UNKNOWN if value is None else f"{value:.1f} {found.unit}"
 
     yield "elapsed time", _number(found.elapsed_s, "{:.1f} s")
-    yield "tip in sight", f"{_share(found.tip_visible_share)} of the time"
+    yield "tip in sight", _number(found.tip_visible_share, "{:.0%} of the time")
     yield "path of the tip", length(found.path_length)
-    yield "way in", f"{length(found.way_in)}, {length(found.straight_way_in)} as the crow flies"
+    straight = _tail(found.straight_way_in, f", {{:.1f}} {found.unit} as the crow flies")
+    yield "way in", length(found.way_in) + straight
     yield "path inefficiency", _number(found.path_inefficiency_pct, "{:.1f} %")
-    in_sight = f"{_share(found.advance_visible_share)} of it with the tip in sight"
-    yield "advance", f"{length(found.advance)}, {in_sight}"
+    in_sight = _tail(found.advance_visible_share, ", {:.0%} of it with the tip in sight")
+    yield "advance", length(found.advance) + in_sight
     yield "redirections", _number(found.redirections, "{}")
     yield "withdrawals", _number(found.withdrawals, "{}")
     yield "nearest nerve", length(found.nearest_nerve)
@@ -197,5 +186,6 @@ def _number(value: float | None, form: str) -> str:
     return _UNKNOWN if value is None else form.format(value)
 
 
-def _share(value: float | None) -> str:
-    return _UNKNOWN if value is None else f"{value:.0%}"
+def _tail(value: float | None, form: str) -> str:
+    """What is added to another figure; nothing where it isn't known."""
+    return "" if value is None else form.format(value)

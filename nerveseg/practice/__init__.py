@@ -1,5 +1,19 @@
 """Practice: what a trainee's attempt measures. Pure values in, pure values out."""
 
-from nerveseg.practice.insertion import InsertionMetrics, NeedleSample, measure, sample_of
+from nerveseg.practice.insertion import (
+    InsertionMetrics,
+    NeedleSample,
+    TipStatus,
+    measure,
+    sample_of,
+    tip_statuses,
+)
 
-__all__ = ["InsertionMetrics", "NeedleSample", "measure", "sample_of"]
+__all__ = [
+    "InsertionMetrics",
+    "NeedleSample",
+    "TipStatus",
+    "measure",
+    "sample_of",
+    "tip_statuses",
+]

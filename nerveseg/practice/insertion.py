@@ -16,9 +16,10 @@ sight, the path is the straight way: the shortest that it can have gone.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +34,10 @@ __all__ = [
     "WITHDRAWAL_MOVES",
     "InsertionMetrics",
     "NeedleSample",
+    "TipStatus",
     "measure",
     "sample_of",
+    "tip_statuses",
 ]
 
 LEAST_MOVE_MM = 1.0
@@ -42,6 +45,9 @@ LEAST_MOVE_MM = 1.0
 
 LEAST_MOVE_SHARE = 0.01
 """The same as a share of the image region's diagonal, where it isn't."""
+
+TipStatus: TypeAlias = Literal["not yet"] | NeedleStatus
+"""What is known of a clip's tip: ``not yet`` seen, or its status."""
 
 _Floats = npt.NDArray[np.float64]
 
@@ -75,8 +81,9 @@ class NeedleSample:
 class InsertionMetrics:
     """The measures of one clip. Lengths are in ``unit``; shares are 0..1.
 
-    ``frames``, ``seen_frames``, ``predicted_frames``, ``lost_frames``: how many, by the tip's
-    status. ``clip_s``: from the first frame to the last, ``None`` for a clip without a clock.
+    ``frames``, and how many of them by `tip_statuses`: ``not_yet_frames``, ``seen_frames``,
+    ``predicted_frames``, and ``lost_frames``, of a tip that was seen earlier. ``clip_s``: from
+    the first frame to the last, ``None`` for a clip without a clock.
 
     ``elapsed_s``: from the first frame that shows the needle, tip or shaft, to the last one.
     ``tip_visible_share``: part of that time in which the tip was seen; a frame counts until the
@@ -97,6 +104,7 @@ class InsertionMetrics:
 
     unit: Literal["mm", "px"]
     frames: int
+    not_yet_frames: int
     seen_frames: int
     predicted_frames: int
     lost_frames: int
@@ -132,6 +140,15 @@ def sample_of(result: FrameResult) -> NeedleSample:
     )
 
 
+def tip_statuses(samples: Sequence[NeedleSample]) -> list[TipStatus]:
+    """What is known of the tip on every frame: one that was never seen is not yet there to lose."""
+    statuses: list[TipStatus] = [sample.status for sample in samples]
+    known = (index for index, status in enumerate(statuses) if status != "lost")
+    first = next(known, len(statuses))
+    statuses[:first] = ["not yet"] * first
+    return statuses
+
+
 def measure(samples: Iterable[NeedleSample], *, clocked: bool = True) -> InsertionMetrics:
     """The measures of one clip's frames, in the order shown.
 
@@ -145,12 +162,14 @@ def measure(samples: Iterable[NeedleSample], *, clocked: bool = True) -> Inserti
     seen_s = _spent_seen(clip, times)
     scale = _scale(clip)
     path = _path(clip, times, seen_s, scale)
+    count = Counter(tip_statuses(clip))
     return InsertionMetrics(
         unit="px" if scale is None else "mm",
         frames=len(clip),
-        seen_frames=_count(clip, "seen"),
-        predicted_frames=_count(clip, "predicted"),
-        lost_frames=_count(clip, "lost"),
+        not_yet_frames=count["not yet"],
+        seen_frames=count["seen"],
+        predicted_frames=count["predicted"],
+        lost_frames=count["lost"],
         clip_s=(float(times[-1]) if len(times) else 0.0) if clocked else None,
         elapsed_s=_elapsed(clip, times) if clocked else None,
         tip_visible_share=_visible_share(clip, times, seen_s),
@@ -166,10 +185,6 @@ def measure(samples: Iterable[NeedleSample], *, clocked: bool = True) -> Inserti
         nearest_vessel=_nearest(clip, "vessel", scale),
         smoothness=path.smoothness if clocked else None,
     )
-
-
-def _count(clip: Sequence[NeedleSample], status: NeedleStatus) -> int:
-    return sum(sample.status == status for sample in clip)
 
 
 def _clock(clip: Sequence[NeedleSample]) -> _Floats:
