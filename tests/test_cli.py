@@ -305,6 +305,18 @@ class TestOtherVerbs:
             assert "1.50 / 2.50" in result.out
 
 
+class TestNeedles:
+    def test_predict_says_when_the_model_does_not_look_for_needles(self, predict, tmp_path):
+        source = write(tmp_path / "arm.png", picture())
+        assert "the model tiny@1 doesn't look for needles\n" in predict(source).out
+
+    def test_and_is_silent_about_one_that_does(self, capsys, tmp_path):
+        model = tiny.write_needle(tmp_path / "needle.onnx")
+        source = write(tmp_path / "arm.png", picture())
+        result = predictor(capsys, model, tmp_path / "out")(source)
+        assert (result.code, len(result.out.splitlines())) == (0, 1)
+
+
 class TestAsAProcess:
     def start(self, *words):
         command = [sys.executable, "-m", "nerveseg", *(str(word) for word in words)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nerveseg.cli.exits import FAILED, Stopped
+from nerveseg.cli.options import Backend, Crop, Every, Model, Threads
 from nerveseg.cli.progress import progress_bar
 from nerveseg.errors import NervesegError
 
@@ -103,26 +104,21 @@ def predict(
     ] = True,
     guidance: Annotated[
         bool,
-        typer.Option("--guidance/--no-guidance", help="Draw the path ahead, distances, warnings."),
+        typer.Option(
+            "--guidance/--no-guidance",
+            help="Draw warnings and, of a needle that is drawn, the path ahead and distances.",
+        ),
     ] = True,
     planes: Annotated[
         bool,
         typer.Option("--planes/--no-planes", help="Draw fascia as lines rather than as areas."),
     ] = True,
     legend: Annotated[bool, typer.Option("--legend/--no-legend", help="Draw the legend.")] = True,
-    crop: Annotated[
-        bool,
-        typer.Option("--crop/--no-crop", help="Find the image inside the scanner's chrome first."),
-    ] = True,
-    every: Annotated[int, typer.Option(min=1, help="Take every n-th frame of a clip.")] = 1,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="ONNX file to use; the shipped one by default.", show_default=False),
-    ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Processor threads for the model.")] = 2,
-    backend: Annotated[
-        str, typer.Option(help="auto (the fastest here), onnxruntime, openvino, …")
-    ] = "auto",
+    crop: Crop = True,
+    every: Every = 1,
+    model: Model = None,
+    threads: Threads = 2,
+    backend: Backend = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run's results in the folder.")
     ] = False,
@@ -178,7 +174,14 @@ def _run(clip: Clip, segmenter: Segmenter, out: Path, wanted: Wanted, *, crop: b
             typer.echo(f"nerveseg: finished and kept: {tally.text(out)}", err=True)
         raise
     typer.echo(tally.text(out))
+    _report_blindness(segmenter)
     _report_broken(clip)
+
+
+def _report_blindness(segmenter: Segmenter) -> None:
+    """A needle that nobody looked for is not one that is lost."""
+    if not segmenter.spec.confidence:
+        typer.echo(f"the model {segmenter.spec.model_id} doesn't look for needles")
 
 
 def _report_broken(clip: Clip) -> None:
