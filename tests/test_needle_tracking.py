@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -353,6 +354,33 @@ class TestOddClocks:
         states = [tracker.update(None, now) for _ in range(60)]
         assert states[0].status == "predicted"
         assert states[-1].status == "lost"
+
+    @pytest.mark.parametrize("stalled", [5, 60, 500])
+    def test_a_clock_that_runs_on_after_a_stall_shows_no_tip_that_is_not_there(self, stalled):
+        tracker = NeedleTracker(DIAGONAL)
+        follow([SURE] * stalled, tracker=tracker, step_s=0.0)
+        states = follow([NONE] * 10, tracker=tracker, start_s=FRAME_S)
+        assert statuses(states) == "ppppppp" + "lll"
+
+    def test_a_clock_that_creeps_does_not_keep_a_tip_alive(self):
+        tracker, now = tracking()
+        states = follow([NONE] * 400, tracker=tracker, start_s=now, step_s=1e-9)
+        assert "s" not in statuses(states)
+        assert states[-1].status == "lost"
+
+    @pytest.mark.parametrize("start_s", [1.7e9, 1e300, -1e300])
+    def test_a_clock_that_began_long_ago_invents_no_tip(self, start_s):
+        tracker = NeedleTracker(DIAGONAL)
+        follow([SURE] * 3, tracker=tracker, start_s=start_s)
+        states = follow([NONE] * 60, tracker=tracker, start_s=start_s + 3 * FRAME_S)
+        assert "s" not in statuses(states)
+        assert states[-1].status == "lost"
+
+    def test_the_greatest_jump_of_a_clock_is_no_trouble(self):
+        tracker, top = NeedleTracker(DIAGONAL), sys.float_info.max
+        times = [-top, top, top, math.nan]
+        states = [tracker.update(SURE if i < 2 else NONE, at) for i, at in enumerate(times)]
+        assert statuses(states) == "ssll"
 
     def test_a_clock_that_stumbles_back_is_no_new_start(self):
         tracker, now = tracking()

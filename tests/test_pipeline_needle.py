@@ -154,6 +154,14 @@ def test_any_clock_will_do(segmenter: Segmenter, times: list[float]) -> None:
     assert statuses(results)[-1] == "seen"
 
 
+def test_after_a_stalled_clock_no_tip_is_seen_that_is_not_there(segmenter: Segmenter) -> None:
+    times = [0.0] * 30 + [i / FPS for i in range(1, 13)]
+    shown = [picture()] * 30 + [picture(None)] * 12
+    said = statuses(followed(segmenter, clip(shown, times=times)))
+    assert "seen" not in said[30:]
+    assert said[-1] == "lost"
+
+
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_an_even_picture_shows_no_needle(segmenter: Segmenter, value: int) -> None:
     even = np.full((HEIGHT, WIDTH), value, np.uint8)

@@ -17,6 +17,11 @@ from nerveseg.vision.needle.settings import TrackerSettings
 
 __all__ = ["NeedleTracker"]
 
+_SHORTEST_S = 0.001
+_LONGEST_S = 1e6
+"""What counts as passed between two frames: no probe is faster than the first, and sums of what
+is longer than the second could no longer tell one frame from the next."""
+
 
 class NeedleTracker:
     """Follows one needle through one clip.
@@ -67,12 +72,11 @@ class NeedleTracker:
         if self._newest_s is not None and time_s < self._newest_s - settings.seek_s:
             self.reset()
         if self._newest_s is None:
-            self._newest_s = self._now_s = time_s
+            self._newest_s = time_s
             return True
-        step_s = max(0.0, time_s - self._newest_s)
-        self._newest_s += step_s
-        least_s = 0.0 if step_s > 0 else settings.repeat_s
-        self._now_s = max(self._now_s + least_s, self._newest_s)
+        step_s = min(max(0.0, time_s - self._newest_s), _LONGEST_S)
+        self._newest_s = max(self._newest_s, time_s)
+        self._now_s += _passed_s(step_s, settings)
         for follower in filter(None, (self._track, self._rival)):
             follower.predict(step_s, self._now_s)
         return step_s >= settings.still_s
@@ -121,3 +125,14 @@ class NeedleTracker:
 
     def _age_s(self) -> float | None:
         return None if self._last_tip_s is None else self._now_s - self._last_tip_s
+
+
+def _passed_s(step_s: float, settings: TrackerSettings) -> float:
+    """The tracker's own time between two frames, which never stands still.
+
+    It runs on by the clock's steps, not up to the clock: after a clock that stood still it would
+    have to wait for that, and a tip would stay *seen* on frames that don't show it.
+    """
+    if step_s <= 0:
+        return settings.repeat_s
+    return max(step_s, _SHORTEST_S)
