@@ -191,6 +191,21 @@ class TestGuidance:
         assert np.abs(columns - TIP[0]).max() < 130
         assert not (with_words != without)[350, 400].any()
 
+    def test_they_hide_a_structure_rather_than_the_shaft_at_its_tip(self):
+        nerve = np.zeros(SHAPE, bool)
+        nerve[:320, 305:] = True  # where they would stand first
+        nerve[305:] = True  # and second; to the left above the tip there is only the shaft
+        result = result_of(SEEN, masks={"nerve": nerve}, guidance=GUIDANCE)
+        picture = draw(result, OverlayStyle(opacity=0.0, **BARE))
+        near_tip = before(TIP, ENTRY, 110), before(TIP, ENTRY, 12)
+        assert share_along(near(picture, GREEN), *near_tip) > 0.98
+
+    def test_without_the_needle_there_is_no_path_and_no_distance_but_the_warnings(self):
+        result = result_of(SEEN, guidance=GUIDANCE, warnings=("nerve on path",))
+        picture = draw(result, OverlayStyle(needle=False, **BARE))
+        assert changed(picture)[:40, 250:400].any()
+        assert not changed(picture)[60:].any()
+
     @pytest.mark.parametrize(
         ("px", "scale", "rough", "words"),
         [

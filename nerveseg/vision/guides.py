@@ -37,6 +37,7 @@ from nerveseg.vision import marks, placing
 from nerveseg.vision.guidance import WARNINGS
 from nerveseg.vision.marks import WHITE, Color, Outline, Palette
 from nerveseg.vision.placing import Board
+from nerveseg.vision.preprocess import NEEDLE
 
 __all__ = [
     "distance_words",
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 _RING, _DOT, _LOZENGE = 8.0, 2.5, 5.0
+_NEAR_TIP = 3  # how much worse it is to hide the needle beside its tip than a structure
 _FINE_DOTS = (1, 9)
 _AMBER: Color = (112, 207, 255)
 _RED: Color = (110, 120, 255)
@@ -58,7 +60,7 @@ _LOST, _NOT_SEEN = "tip lost", "tip not seen"
 
 def draw_needle(board: Board, state: NeedleState, *, palette: Palette) -> None:
     """The shaft and the tip's marker; keeps words off the marker."""
-    color = marks.class_color("needle", palette)
+    color = marks.class_color(NEEDLE, palette)
     if state.needle is None:
         if state.shaft_xy is not None:
             _line(board, state.shaft_xy, color, "dashed", width=board.thin)
@@ -83,7 +85,7 @@ def draw_guidance(board: Board, result: FrameResult, *, palette: Palette) -> Non
     guidance, needle = result.guidance, result.needle_state.needle
     if guidance is None or needle is None:
         return
-    _path(board, guidance, marks.class_color("needle", palette))
+    _path(board, guidance, marks.class_color(NEEDLE, palette))
     clear = [c for c in guidance.crossings if c.distance_px > _RING * board.size]
     for crossing in clear:  # nearer ones would hide the tip
         shape = _lozenge(crossing.at_xy, _LOZENGE * board.size)
@@ -93,7 +95,7 @@ def draw_guidance(board: Board, result: FrameResult, *, palette: Palette) -> Non
         for name, px in guidance.distances_px.items()
     ]
     masks = [mask.view(np.uint8) for name, mask in result.masks.items() if name in _OBSTACLES]
-    _beside_tip(board, words, guidance.path_xy, masks)
+    _beside_tip(board, words, (needle.entry_xy, *guidance.path_xy), masks)
 
 
 def draw_planes(board: Board, planes: Sequence[Plane], color: Color, *, line: str) -> None:
@@ -216,24 +218,44 @@ def _around(board: Board, middle: Point, radius: float) -> Iterator[Box]:
 def _beside_tip(
     board: Board,
     rows: Sequence[tuple[str, Color]],
-    path: tuple[Point, Point],
+    course: tuple[Point, Point, Point],
     masks: Sequence[npt.NDArray[np.uint8]],
 ) -> None:
-    """Beside shaft and path, in the first of four places, unless another hides clearly less."""
+    """In the first of four places near the tip, unless another hides clearly less.
+
+    ``course`` is entry, tip and the path's end.
+    """
     if not rows:
         return
     sizes = [marks.chip_size(words, size=board.size) for words, _ in rows]
     width, step = max(w for w, _ in sizes), max(h for _, h in sizes)
     height = step * len(rows)
-    places = _spots(path, width, height, gap=(_RING + 4) * board.size)
+    gap = (_RING + 4) * board.size
+    places = _spots(course[1:], width, height, gap=gap)
     free = board.free(board.fit(x, y, width, height) for x, y in places)
     if not free:
         return
-    # In coarse steps: words that hop from place to place are harder to read than hidden echoes.
-    box = min(free, key=lambda box: round(3 * placing.hidden(box, masks) / (width * height)))
+    near = list(_near_tip(board, course, reach=gap + math.hypot(width, height)))
+
+    def cost(box: Box) -> int:
+        hidden = placing.hidden(box, masks) + _NEAR_TIP * sum(placing.shared(box, n) for n in near)
+        # In coarse steps: words that hop from place to place are harder to read than hidden echoes.
+        return round(3 * hidden / (width * height))
+
+    box = min(free, key=cost)
     for row, (words, color) in enumerate(rows):
         top = box.top + row * step
         board.write(words, Box(box.left, top, box.right, top + step), color)
+
+
+def _near_tip(board: Board, course: tuple[Point, Point, Point], *, reach: float) -> Iterator[Box]:
+    """Boxes along the last of the shaft and the first of the path, up to ``reach`` of each."""
+    (entry, tip, end), side = course, 2 * _RING * board.size
+    for far in (entry, end):
+        for step in range(1, math.ceil(reach / side) + 1):
+            middle = _towards(tip, far, step * side)
+            if middle is not None:
+                yield from _around(board, middle, side / 2)
 
 
 def _spots(path: tuple[Point, Point], width: int, height: int, *, gap: float) -> list[Point]:

@@ -51,10 +51,11 @@ class OverlayStyle:
     tell apart; ``uncertainty`` hatches where the network is torn (see `draw`); ``note`` writes
     that the picture is for education only.
 
-    ``needle`` draws the needle and says when its tip is out of sight; ``guidance`` its path,
-    distances and warnings. With ``planes``, fascia is drawn as numbered lines where a frame has
-    them, in place of its area (``plane_areas``: above it); where there are ``labels``, ``names``
-    says what they are called, by `Plane.key`.
+    ``needle`` draws the needle and says when its tip is out of sight; ``guidance`` draws the path
+    and distances of a needle that is drawn, and warnings with or without it. With ``planes``,
+    fascia is drawn as numbered lines where a frame has them, in place of its area
+    (``plane_areas``: above it); where there are ``labels``, ``names`` says what they are called,
+    by `Plane.key`.
     """
 
     classes: tuple[str, ...] = ("nerve", "vessel", "fascia")
@@ -183,7 +184,7 @@ def _draw_guides(board: Board, result: FrameResult, style: OverlayStyle) -> None
         guides.draw_warnings(board, result, region, needle=style.needle, guidance=style.guidance)
     if style.needle:
         guides.draw_needle(board, result.needle_state, palette=style.palette)
-    if style.guidance:
+    if style.needle and style.guidance:  # a path from nothing would tell nothing
         guides.draw_guidance(board, result, palette=style.palette)
 
 
