@@ -89,8 +89,8 @@ class _Memory:
     def __init__(self, spec: ModelSpec) -> None:
         self.steadier = Steadier()
         self._planes = PlaneTracker()
+        self._needle: NeedleTracker | None = None
         self._confidence = spec.confidence
-        self._shape: tuple[int, int] | None = None
 
     def follow(
         self, segmentation: Segmentation, structures: Mapping[str, StructureStats], frame: Frame
@@ -99,9 +99,12 @@ class _Memory:
         if not self._confidence:
             return NeedleState("lost"), None, ()
         region = segmentation.region
-        if segmentation.frame_shape != self._shape:  # the first frame, or another picture size
-            self._shape = segmentation.frame_shape
-            self._needle = NeedleTracker(math.hypot(region.width, region.height))
+        diagonal_px = math.hypot(region.width, region.height)
+        if self._needle is None:
+            self._needle = NeedleTracker(diagonal_px)
+        self._needle.diagonal_px = diagonal_px  # it changes while the region settles
+        if self.steadier.cut:
+            self._needle.forget()
         seen = observe(segmentation, frame.pixels, self._confidence)
         state = self._needle.update(seen, frame.time_s)
         guidance = None if state.needle is None else guide(state.needle, structures, region)
@@ -110,6 +113,8 @@ class _Memory:
 
     def find_planes(self, segmentation: Segmentation, state: NeedleState) -> tuple[Plane, ...]:
         """The planes on this frame; the network often takes the shaft for one."""
+        if self.steadier.cut:
+            self._planes.forget()
         planes = find_planes(segmentation)
         shaft = state.shaft_xy
         if shaft is None and state.needle is not None:

@@ -243,6 +243,17 @@ class TestSteadiness:
         assert statuses(states).count("s") > 2975
         assert all(math.dist(s.needle.tip_xy, SURE.tip_xy) < 12 for s in states if s.needle)
 
+    def test_a_region_that_is_found_late_counts_from_then_on(self):
+        """A blank first frame is all region: the noise of a needle must not be a share of that."""
+        rng, late = np.random.default_rng(7), NeedleTracker(4 * DIAGONAL)
+        late.update(None, -FRAME_S)
+        late.diagonal_px = DIAGONAL
+        early = NeedleTracker(DIAGONAL)
+        early.update(None, -FRAME_S)
+        shown = [noisy(needle(100 + 5 * i), rng) for i in range(30)]
+        ours, theirs = follow(shown, tracker=late), follow(shown, tracker=early)
+        assert [state.needle for state in ours] == [state.needle for state in theirs]
+
 
 def scaled(seen, factor):
     def grown(point):
@@ -312,6 +323,19 @@ class TestAnotherPlace:
         assert state.needle.tip_xy == pytest.approx(self.RIGHT.tip_xy)
         tracker.reset()
         assert tracker.update(None, 0.0).age_s is None
+
+    def test_what_is_forgotten_at_a_cut_is_neither_predicted_nor_lost(self):
+        tracker, now = tracking(seen=self.LEFT)
+        tracker.forget()
+        state = tracker.update(None, now)
+        assert (state.status, state.age_s, state.shaft_xy) == ("lost", None, None)
+
+    def test_after_a_cut_two_frames_have_to_agree(self):
+        tracker, now = tracking(seen=self.LEFT)
+        tracker.forget()
+        states = follow([self.RIGHT] * 3, tracker=tracker, start_s=now)
+        assert statuses(states) == "lss"
+        assert states[1].needle.tip_xy == pytest.approx(self.RIGHT.tip_xy, abs=1)
 
     def test_a_tip_deeper_on_the_same_shaft_is_believed_on_the_second_frame(self):
         tracker, now = tracking(seen=needle(150))
@@ -526,6 +550,8 @@ def test_motion_and_diagonal_are_positive():
     for diagonal in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="diagonal"):
             NeedleTracker(diagonal)
+        with pytest.raises(ValueError, match="diagonal"):
+            NeedleTracker(DIAGONAL).diagonal_px = diagonal
 
 
 def test_settings_are_heeded():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nerveseg import pipeline
-from nerveseg.types import Frame, FrameResult
+from nerveseg.types import Frame, FrameResult, NeedleState
 from nerveseg.vision.segment import Segmenter
 from tests import tiny
 
@@ -124,6 +124,48 @@ def test_a_cut_to_another_needle_is_followed_there(segmenter: Segmenter) -> None
     assert math.dist(needle.tip_xy, (130, 190)) < 8
 
 
+def tissue(level: int = 130, *, seed: int = 0) -> np.ndarray:
+    """Another scene: coarse speckle without a needle."""
+    grain = np.random.default_rng(seed).normal(size=(HEIGHT, WIDTH))
+    grain = cv2.GaussianBlur(grain, (0, 0), 6)
+    return np.clip(level + 25 * grain / grain.std(), 0, 215).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [tissue(), np.zeros((HEIGHT, WIDTH), np.uint8), np.full((HEIGHT, WIDTH), 255, np.uint8)],
+    ids=["other tissue", "black", "white"],
+)
+def test_over_another_scene_no_needle_of_before_is_drawn(
+    segmenter: Segmenter, scene: np.ndarray
+) -> None:
+    results = followed(segmenter, clip([picture()] * 30 + [scene] * 10))
+    assert set(statuses(results[:30])) == {"seen"}
+    for result in results[30:]:
+        assert result.needle_state == NeedleState("lost")
+        assert result.warnings == ()
+
+
+def test_a_needle_of_the_next_scene_is_believed_on_its_second_frame(segmenter: Segmenter) -> None:
+    scene = tissue()
+    cv2.line(scene, (383, 40), (130, 190), 240, 11)
+    cv2.circle(scene, (130, 190), 8, 255, -1)
+    results = followed(segmenter, clip([picture()] * 6 + [scene] * 3))
+    assert statuses(results) == ["seen"] * 6 + ["lost"] + ["seen"] * 2
+    needle = results[-1].needle_state.needle
+    assert needle is not None
+    assert math.dist(needle.tip_xy, (130, 190)) < 8
+
+
+def test_planes_after_a_cut_have_keys_of_their_own(segmenter: Segmenter) -> None:
+    one, other = (np.full((HEIGHT, WIDTH), level, np.uint8) for level in (40, 110))
+    for pixels in (one, other):
+        cv2.line(pixels, (0, 128), (WIDTH, 128), 230, 13)
+    results = followed(segmenter, clip([one] * 3 + [other] * 3))
+    keys = [{plane.key for plane in result.planes} for result in results]
+    assert keys == [{1}] * 3 + [{2}] * 3
+
+
 def test_a_flipped_picture_is_a_cut_like_any_other(segmenter: Segmenter) -> None:
     flipped = np.ascontiguousarray(picture()[:, ::-1])
     results = followed(segmenter, clip([picture()] * 5 + [flipped] * 15))
@@ -176,6 +218,32 @@ def test_a_picture_that_changes_its_size_starts_anew(segmenter: Segmenter) -> No
     needle = results[-1].needle_state.needle
     assert needle is not None
     assert math.dist(needle.tip_xy, (TIP[0] / 2, TIP[1] / 2)) < 6
+
+
+def test_a_needle_is_measured_by_the_region_that_it_is_in(segmenter: Segmenter) -> None:
+    """The region is found once the probe is on; a blank frame before shows the whole screen.
+
+    By noises of the screen's size a needle that starts to move would be left behind.
+    """
+    rng = np.random.default_rng(1)
+    blank = np.zeros((900, 1600), np.uint8)
+    screens = []
+    for step in (*[0] * 10, *range(1, 9)):
+        speckle = cv2.GaussianBlur(rng.normal(110, 60, (320, 320)), (0, 0), 1.0)
+        screen = blank.copy()
+        screen[100:420, 200:520] = np.clip(speckle, 5, 200)
+        tip = (300 + 10 * step, 220 + 8 * step)
+        cv2.line(screen, (200, 140), tip, 245, 13)
+        cv2.circle(screen, tip, 10, 255, -1)
+        screens.append(screen)
+
+    def tips(frames: list[Frame]) -> np.ndarray:
+        results = pipeline.run(frames, segmenter)
+        return np.array([r.needle_state.needle.tip_xy for r in results if r.needle_state.needle])
+
+    after_blank, alone = tips(clip([blank, *screens])), tips(clip(screens))
+    assert len(after_blank) >= 16
+    assert after_blank[-8:] == pytest.approx(alone[-8:], abs=0.5)
 
 
 def test_a_model_without_a_needle_says_lost_and_warns_of_nothing(

@@ -292,6 +292,13 @@ def test_reset_forgets_the_clip() -> None:
     assert keys(tracker.update([level(400)])) == [1]
 
 
+def test_after_a_cut_no_plane_takes_a_key_of_before() -> None:
+    tracker = PlaneTracker()
+    tracker.update([level(100), level(200)])
+    tracker.forget()
+    assert keys(tracker.update([level(100), level(200)])) == [3, 4]
+
+
 def test_no_planes_are_no_planes() -> None:
     tracker = PlaneTracker()
     assert tracker.update([]) == ()

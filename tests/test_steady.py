@@ -55,6 +55,7 @@ def test_the_first_frame_passes_as_it_is() -> None:
     assert (steadier.update(answer(content), tissue()).probabilities["nerve"] == content).all()
     assert steadier.steadiness is None
     assert steadier.starts_scene
+    assert not steadier.cut
 
 
 def test_an_outline_that_trembles_on_still_tissue_is_calmed() -> None:
@@ -107,10 +108,38 @@ def test_a_cut_starts_anew() -> None:
     for _ in range(5):
         steadier.update(answer(disc(30)), tissue())
     assert not steadier.starts_scene
+    assert not steadier.cut
     steadied = steadier.update(answer(disc(90)), 255 - tissue(7))
+    assert steadier.cut
     assert (steadied.probabilities["nerve"] == disc(90)).all()
     assert steadier.starts_scene
     assert steadier.steadiness is None
+    steadier.update(answer(disc(90)), 255 - tissue(7))
+    assert not steadier.cut
+
+
+GROWN = Box(0, 0, 280, 300)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "picture", "cut"),
+    [
+        (REGION, GROWN, tissue(), False),
+        (REGION, GROWN, tissue(shift=3.0), False),
+        (REGION, GROWN, 255 - tissue(7), True),
+        (GROWN, REGION, 255 - tissue(7), True),
+        (REGION, REGION, np.full(SHAPE, 255, np.uint8), True),
+        (REGION, REGION, np.zeros(SHAPE, np.uint8), True),
+        (REGION, REGION, tissue(7), True),
+    ],
+    ids=["grown", "grown and moved", "grown and cut", "shrunk and cut", "white", "black", "tissue"],
+)
+def test_what_is_a_cut(before: Box, after: Box, picture: GrayImage, *, cut: bool) -> None:
+    steadier = Steadier()
+    for _ in range(5):
+        steadier.update(answer(disc(), region=before), tissue())
+    steadier.update(answer(disc(), region=after), picture)
+    assert steadier.cut is cut
 
 
 def test_reset_starts_anew() -> None:
@@ -146,6 +175,7 @@ def test_another_picture_size_starts_anew() -> None:
     larger = replace(answer(disc(90)), frame_shape=(320, 300))
     pixels = np.zeros((320, 300), np.uint8)
     assert (steadier.update(larger, pixels).probabilities["nerve"] == disc(90)).all()
+    assert steadier.cut
 
 
 def test_needle_and_heatmaps_are_left_alone() -> None:
@@ -170,7 +200,10 @@ def test_needle_and_heatmaps_are_left_alone() -> None:
 
 def test_a_model_of_needles_alone_passes_through() -> None:
     given = Segmentation({"needle": disc()}, REGION, SHAPE, {"needle": 0.5}, "m@1")
-    assert Steadier().update(given, tissue()) is given
+    steadier = Steadier()
+    assert steadier.update(given, tissue()) is given
+    assert steadier.update(given, tissue(7)) is given
+    assert steadier.cut
 
 
 def test_what_is_given_is_not_written_to() -> None:

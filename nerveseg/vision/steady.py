@@ -75,6 +75,7 @@ class Steadier:
     def reset(self) -> None:
         """Forget the clip."""
         self._past: _Past | None = None
+        self._cut = False
         self._usual = _USUAL_AT_FIRST
         self._steadiness: Mapping[str, float] | None = None
 
@@ -91,19 +92,28 @@ class Steadier:
         """Whether the last frame was the first of its scene: at the clip's start, after a cut."""
         return self._past is not None and self._steadiness is None
 
+    @property
+    def cut(self) -> bool:
+        """Whether the last frame's picture is another one than that of the frame before it.
+
+        So it is where it differs too much for motion to explain, or has another size. Not so on
+        a clip's first frame, nor where the region grows over the same picture.
+        """
+        return self._cut
+
     def update(self, segmentation: Segmentation, pixels: GrayImage) -> Segmentation:
         """The next frame's segmentation, steadied.
 
         ``pixels`` is that frame, ``uint8`` ``(H, W)`` of ``segmentation.frame_shape``.
         """
+        if not segmentation.probabilities:
+            return segmentation
         maps = {
             name: _sound(content)
             for name, content in segmentation.probabilities.items()
             if name not in _UNTOUCHED
         }
-        if not maps:
-            return segmentation
-        scene = _Scene.of(segmentation, maps)
+        scene = _Scene.of(segmentation)
         picture = _shrunk(pixels, scene)
         past = self._past_of(scene, picture)
         if past is None:
@@ -112,7 +122,9 @@ class Steadier:
             before, changed = past
             maps = {name: _blend(name, before[name], maps[name], changed) for name in maps}
             self._steadiness = _steadiness_of(before, maps, segmentation.thresholds)
-        self._past = _Past(scene, picture, maps)
+        self._past = _Past(scene, pixels, picture, maps)
+        if not maps:
+            return segmentation
         return replace(segmentation, probabilities={**segmentation.probabilities, **maps})
 
     def _past_of(
@@ -122,20 +134,21 @@ class Steadier:
 
         ``None`` where there is none: on the first frame of a clip or of a new scene.
         """
-        if self._past is None or self._past.scene != scene:
+        past, self._cut = self._past, False
+        if past is None:
             return None
-        flow = flow_between(self._past.picture, picture)
-        spots = _spots(flow)
-        expected = _taken(self._past.picture, spots, cv2.INTER_LINEAR)
-        difference = _difference(expected, picture)
+        if past.scene.frame_shape != scene.frame_shape:
+            self._cut = True
+            return None
+        spots, difference = past.compared(scene, picture)
         mean = float(difference.mean())
-        if mean >= max(_CUT[0], _CUT[1] * self._usual):
+        self._cut = mean >= max(_CUT[0], _CUT[1] * self._usual)
+        if self._cut or past.scene != scene:
             return None
         low, high = (times * self._usual for times in _CHANGED)
         changed = ((difference - low) / (high - low)).clip(0.0, 1.0)
         self._usual = max(_QUIET, self._usual + _LEARNING * (mean - self._usual))
-        before = {name: _moved(content, spots) for name, content in self._past.maps.items()}
-        return before, changed
+        return {name: _moved(content, spots) for name, content in past.maps.items()}, changed
 
 
 def steadiness(previous: Mask, mask: Mask, flow: Flow | None = None) -> float:
@@ -196,18 +209,27 @@ class _Scene:
     grids: tuple[tuple[str, tuple[int, ...]], ...]
 
     @classmethod
-    def of(cls, segmentation: Segmentation, maps: Mapping[str, Probability]) -> _Scene:
-        grids = tuple(sorted((name, content.shape) for name, content in maps.items()))
+    def of(cls, segmentation: Segmentation) -> _Scene:
+        contents = segmentation.probabilities.items()
+        grids = tuple(sorted((name, content.shape) for name, content in contents))
         return cls(segmentation.frame_shape, segmentation.region, segmentation.model_id, grids)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Past:
-    """The frame before: its picture at the maps' size, and its smoothed maps."""
+    """The frame before: its pixels, its picture at the maps' size, and its smoothed maps."""
 
     scene: _Scene
+    pixels: GrayImage
     picture: GrayImage
     maps: Mapping[str, Probability]
+
+    def compared(self, scene: _Scene, picture: GrayImage) -> tuple[_Floats, _Floats]:
+        """Where each pixel's tissue was in this frame, and how it differs from there."""
+        # A region that grows leaves no maps to go on from, but a picture to compare with.
+        previous = self.picture if self.scene == scene else _shrunk(self.pixels, scene)
+        spots = _spots(flow_between(previous, picture))
+        return spots, _difference(_taken(previous, spots, cv2.INTER_LINEAR), picture)
 
 
 def _sound(content: Probability) -> Probability:

@@ -28,24 +28,42 @@ class NeedleTracker:
 
     ``diagonal_px`` is the diagonal of the image region in pixels of the frame: noise and speeds
     are shares of it, so that a clip's size doesn't matter (a needle's own length won't do: it
-    grows while the needle goes in). Time is the frames' own, at any rate: it may be uneven,
-    stand still, pause or jump back. Raises `ValueError` for a diagonal that isn't positive.
+    grows while the needle goes in). It may be set anew when the region changes. Time is the
+    frames' own, at any rate: it may be uneven, stand still, pause or jump back. Raises
+    `ValueError` for a diagonal that isn't positive.
     """
 
     def __init__(self, diagonal_px: float, *, settings: TrackerSettings | None = None) -> None:
-        if not (math.isfinite(diagonal_px) and diagonal_px > 0):
-            raise ValueError(f"a region's diagonal is a positive number, got {diagonal_px}")
-        self._px = diagonal_px
+        self.diagonal_px = diagonal_px
         self._settings = settings or TrackerSettings()
         self.reset()
 
+    @property
+    def diagonal_px(self) -> float:
+        """The region's diagonal, for needles that are taken up from now on."""
+        return self._px
+
+    @diagonal_px.setter
+    def diagonal_px(self, value: float) -> None:
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"a region's diagonal is a positive number, got {value}")
+        self._px = value
+
     def reset(self) -> None:
-        """Forget everything: the next frame is the first of another clip, or after a cut."""
+        """Forget everything: the next frame is the first of another clip, believed at once."""
+        self.forget()
+        self._newest_s: float | None = None
+        self._now_s = 0.0
+
+    def forget(self) -> None:
+        """Forget the needle, not the clip: after a cut the next frame is of another scene.
+
+        A needle there has to prove itself on frames in a row, like any that comes in within a
+        clip: where scenes are blended or frames torn, one frame may show what no scene does.
+        """
         self._track: Follower | None = None
         self._rival: Follower | None = None
         self._last_tip_s: float | None = None
-        self._newest_s: float | None = None
-        self._now_s = 0.0
 
     def update(self, observation: Needle | None, time_s: float) -> NeedleState:
         """What is known of the needle on the frame of ``time_s`` seconds.

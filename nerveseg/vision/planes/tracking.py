@@ -44,6 +44,13 @@ class PlaneTracker:
         self._followed: dict[int, _Followed] = {}
         self._last_key = 0
 
+    def forget(self) -> None:
+        """Follow none of the planes any further: after a cut none is one of before.
+
+        The clip goes on, so that its keys do too: a name given to one of before stays with it.
+        """
+        self._followed = {}
+
     def update(self, planes: Sequence[Plane]) -> tuple[Plane, ...]:
         """The planes of the next frame, in the order given, each with its key."""
         held = self._matches(planes)
