@@ -17,8 +17,9 @@ from nerveseg.types import Point
 from nerveseg.ui import build_app
 from tests import insertions
 from tests.browser import Picture, ReplayPage, chromium, near, serving
-from tests.discs import FRAMES, fake_segmenter, write_clip
+from tests.discs import FRAMES, write_clip
 from tests.insertions import AGAIN, ENTRY, FIRST, LOST, PREDICTED, SHAFTLESS
+from tests.test_ui_needle import needle_segmenter
 
 pytestmark = pytest.mark.browser
 
@@ -38,7 +39,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory, clip_file: Path) -> Iterato
     profile = tmp_path_factory.mktemp("profile")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nerveseg.ui.clips.pipeline.run", insertions.run)
-        app = build_app(segmenter=fake_segmenter())
+        app = build_app(segmenter=needle_segmenter())
         with serving(app) as address, chromium(profile) as driver:
             page = ReplayPage(driver, address)
             page.open_clip(clip_file, FRAMES)
@@ -141,7 +142,8 @@ def test_the_path_runs_on_in_dots_and_distances_are_in_pixels_without_a_scale(
     words = page.part("distances").text
     assert "vessel 64 px" in words or "vessel 63 px" in words or "vessel 65 px" in words
     assert "mm" not in words + "".join(warned(page))
-    assert page.part("insertion").text == "angle 27° · 80 % of the shaft visible"
+    told = page.part("insertion").text
+    assert told == "angle to the horizontal 27° · 80 % of the shaft visible"
 
 
 def test_what_the_path_meets_is_marked_and_told_in_words_with_a_symbol(page: ReplayPage) -> None:
@@ -185,7 +187,7 @@ def test_each_switch_takes_its_own_marks_off_and_no_others(page: ReplayPage) -> 
 
     assert marks() == (True, True, True)
     for key, expected in [
-        ("n", (False, True, True)),
+        ("n", (False, False, True)),  # no path from a needle that isn't there
         ("g", (True, False, True)),
         ("p", (True, True, False)),
     ]:
@@ -207,6 +209,37 @@ def test_without_lines_the_fascia_is_an_area_again(page: ReplayPage) -> None:
     line = thickness()
     page.part("planes").click()
     assert thickness() > line + 8 * page.scale
+
+
+def test_planes_without_numbers_on_the_picture_are_not_there_to_name(page: ReplayPage) -> None:
+    page.go_to(SEEN_AT)
+    fields = (By.CSS_SELECTOR, "[data-plane]")
+    for switch in (page.part("planes"), page.switch("fascia")):
+        assert len(page.driver.find_elements(*fields)) == 2
+        switch.click()
+        assert page.part("plane-names").text == "hidden"
+        assert not page.driver.find_elements(*fields)
+        switch.click()
+
+
+def test_letters_belong_to_a_list_that_has_the_focus_and_not_to_a_switch(page: ReplayPage) -> None:
+    page.go_to(SEEN_AT)
+    for name in ("speed", "syllabus", "demo"):
+        page.driver.execute_script("arguments[0].focus()", page.part(name))
+        # Sent as events, since a real key would choose from the list.
+        for key in "hngpu1":
+            script = (
+                "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', arguments[0]))"
+            )
+            page.driver.execute_script(script, {"key": key, "bubbles": True, "cancelable": True})
+        for switch in ("needle", "guidance", "planes"):
+            assert page.part(switch).is_selected(), (name, switch)
+        assert page.switch("nerve").is_selected(), name
+        assert page.part("hide").get_attribute("aria-pressed") == "false", name
+    page.driver.execute_script("arguments[0].focus()", page.part("guidance"))
+    page.press("h")
+    assert page.part("hide").get_attribute("aria-pressed") == "true"
+    page.press("h")
 
 
 def test_h_hides_marks_words_and_figures_alike(page: ReplayPage) -> None:

@@ -74,6 +74,14 @@ def test_the_demo_is_moving_when_the_page_opens(opened: ReplayPage) -> None:
     assert opened.complaints() == []
 
 
+def test_a_model_that_looks_for_no_needles_says_so_and_nothing_else_of_them(
+    page: ReplayPage,
+) -> None:
+    assert page.part("no-needles").text == "This model doesn't look for needles."
+    for name in ("needle", "guidance", "tip", "needle-forms", "timeline"):
+        assert not page.part(name).is_displayed(), name
+
+
 def test_contours_are_painted_where_the_structures_are(page: ReplayPage) -> None:
     picture = page.picture()
     nerve = near(picture, COLORS["nerve"])

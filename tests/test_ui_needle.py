@@ -24,18 +24,42 @@ from nerveseg.ui.facts import demos
 from nerveseg.ui.payload import needle_letter, overlay_json
 from nerveseg.ui.recording import MAX_NAME, Limits, Recording
 from nerveseg.vision.guidance import WARNINGS
+from nerveseg.vision.needle.observe import FEATURES
+from nerveseg.vision.preprocess import NEEDLE, NEEDLE_TIP, Tensor
+from nerveseg.vision.segment import Segmenter
 from tests import insertions
-from tests.discs import FRAMES, fake_segmenter, write_clip
+from tests.discs import FRAMES, BrightnessRunner, fake_segmenter, write_clip
 from tests.test_ui import result_of, settled, upload
 
 ORIGIN = "http://127.0.0.1:7860"
+
+
+class NeedleRunner(BrightnessRunner):
+    """With maps of shaft and tip, on which nothing is ever seen."""
+
+    def run(self, tensor: Tensor) -> Tensor:
+        return np.pad(super().run(tensor), ((0, 0), (0, 2), (0, 0), (0, 0)))
+
+
+def needle_segmenter() -> Segmenter:
+    """`fake_segmenter` that looks for needles too."""
+    spec = fake_segmenter().spec
+    weights = (0.0,) * (1 + len(FEATURES))
+    spec = replace(
+        spec,
+        classes=(*spec.classes, NEEDLE),
+        thresholds={**spec.thresholds, NEEDLE: 0.5},
+        heatmaps=(NEEDLE_TIP,),
+        confidence={"shaft": weights, "tip": weights},
+    )
+    return Segmenter(spec, NeedleRunner())
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nerveseg.ui.clips.pipeline.run", insertions.run)
-        with TestClient(build_app(segmenter=fake_segmenter()), base_url=ORIGIN) as client:
+        with TestClient(build_app(segmenter=needle_segmenter()), base_url=ORIGIN) as client:
             yield client
 
 
@@ -132,6 +156,12 @@ def test_the_page_knows_the_syllabus_and_the_words_of_every_warning(client: Test
     assert set(facts["warnings"]) == set(WARNINGS)
     assert all(notice["text"] and notice["symbol"] for notice in facts["warnings"].values())
     assert facts["needle"]["standard"] == "#30d158"
+
+
+def test_the_page_knows_whether_the_model_looks_for_needles(client: TestClient) -> None:
+    assert client.get("/replay/facts").json()["model"]["sees_needles"] is True
+    with TestClient(build_app(segmenter=fake_segmenter()), base_url=ORIGIN) as other:
+        assert other.get("/replay/facts").json()["model"]["sees_needles"] is False
 
 
 def test_every_demo_has_a_needle_that_is_sometimes_out_of_the_plane() -> None:

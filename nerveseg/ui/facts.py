@@ -9,7 +9,7 @@ from nerveseg import anatomy, phantom
 from nerveseg.anatomy import Block
 from nerveseg.ui.recording import MAX_NAME, Limits
 from nerveseg.vision.guidance import WARNINGS
-from nerveseg.vision.preprocess import ModelSpec
+from nerveseg.vision.preprocess import NEEDLE, ModelSpec
 from nerveseg.vision.segment import Segmenter
 
 __all__ = ["DEMO_FRAMES", "SUFFIXES", "demos", "page_facts"]
@@ -44,7 +44,7 @@ def page_facts(segmenter: Segmenter | None, problem: str | None, limits: Limits)
         "model": None if segmenter is None else _model(segmenter),
         "problem": problem,
         "demos": [{"name": name, "label": label} for name, (label, _) in demos().items()],
-        "needle": _look("needle"),
+        "needle": _look(NEEDLE),
         "warnings": {
             key: {"text": notice.text, "symbol": notice.symbol} for key, notice in WARNINGS.items()
         },
@@ -62,6 +62,7 @@ def _model(segmenter: Segmenter) -> dict[str, Any]:
         "backend": segmenter.backend_name,
         "trained_on": spec.trained_on,
         "classes": [_look(name) for name in spec.areas],
+        "sees_needles": bool(spec.confidence),
         "measured": _measured(spec),
         "needles": _measured_needles(spec),
     }

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from nerveseg.errors import SourceError
 from nerveseg.types import FrameResult, GrayImage, Guidance, NeedleState, Plane, Point, Segmentation
+from nerveseg.vision.preprocess import NEEDLE
 
 __all__ = ["MAX_SIDE", "needle_letter", "overlay_json", "picture_jpeg"]
 
@@ -54,7 +55,7 @@ def overlay_json(result: FrameResult) -> bytes:
         "time": round(frame.time_s, 4),
         "mm_per_px": frame.mm_per_px,
         "ms": {stage: round(value, 2) for stage, value in result.timings_ms.items()},
-        "classes": {name: _class(result, name) for name in result.structures if name != "needle"},
+        "classes": {name: _class(result, name) for name in result.structures if name != NEEDLE},
         "planes": [_plane(plane) for plane in result.planes],
         "needle": _needle(result.needle_state),
         "guidance": None if result.guidance is None else _guidance(result.guidance),

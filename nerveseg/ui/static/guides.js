@@ -7,6 +7,7 @@ import { area, chip, chipSize, free, hidden } from "./places.js";
 const RING = 9;
 const DOT = 2.6;
 const LOZENGE = 5.5;
+const NEAR_TIP = 3; // how much worse it is to hide the needle beside its tip than a structure
 const RIM = "rgba(0, 0, 0, 0.7)";
 
 // `view` is {scale, left, top, unit}; words that are drawn claim their boxes in `taken`.
@@ -76,23 +77,35 @@ export class Guides {
     }
   }
 
-  // Beside the tip, first where neither shaft nor path runs.
-  distances(rows, path, shapes) {
+  // In the first of four places near the tip, unless another hides clearly less. `course` is
+  // entry, tip and the path's end.
+  distances(rows, course, shapes) {
     if (rows.length === 0) return;
     const { context, view: { unit } } = this;
     const sizes = rows.map(({ words }) => chipSize(context, words, unit));
     const [width, step] = [Math.max(...sizes.map(([wide]) => wide)), sizes[0][1]];
     const height = step * rows.length;
-    const [[x, y], [endX]] = path.map((point) => this.at(...point));
+    const [entry, [x, y], end] = course.map((point) => this.at(...point));
     const gap = (RING + 5) * unit;
     const [right, left, above, below] = [x + gap, x - gap - width, y - gap - height, y + gap];
-    const [ahead, behind] = endX >= x ? [right, left] : [left, right];
+    const [ahead, behind] = end[0] >= x ? [right, left] : [left, right];
     const spots = [[ahead, above], [behind, below], [behind, above], [ahead, below]];
-    const box = this.best(spots, [width, height], shapes);
+    const near = this.nearTip([x, y], [entry, end], gap + Math.hypot(width, height));
+    const box = this.best(spots, [width, height], shapes, near);
     if (!box) return;
     rows.forEach(({ words, color }, at) => {
       chip(context, words, [box[0], box[1] + at * step, box[2], box[1] + (at + 1) * step], color, unit);
     });
+  }
+
+  // Boxes along the last of the shaft and the first of the path, up to `reach` of each.
+  nearTip(tip, ends, reach) {
+    const half = RING * this.view.unit;
+    const steps = Array.from({ length: Math.ceil(reach / (2 * half)) }, (_, at) => 2 * half * (at + 1));
+    return ends
+      .flatMap((end) => steps.map((step) => towards(tip, end, step)))
+      .filter((middle) => middle !== null)
+      .map(([x, y]) => [x - half, y - half, x + half, y + half]);
   }
 
   write(words, spots, size, color, shapes) {
@@ -101,9 +114,10 @@ export class Guides {
   }
 
   // The first place, unless another hides clearly less: words that hop are hard to read.
-  best(spots, size, shapes) {
+  best(spots, size, shapes, near = []) {
     const found = free(this.context.canvas, spots, size, this.taken);
-    const cost = (box) => Math.round((3 * hidden(box, shapes)) / area(box));
+    const hides = (box) => hidden(box, shapes) + NEAR_TIP * hidden(box, near);
+    const cost = (box) => Math.round((3 * hides(box)) / area(box));
     found.sort((one, other) => cost(one) - cost(other));
     if (found.length > 0) this.taken.push(found[0]);
     return found[0];

@@ -37,6 +37,10 @@ export class NeedlePanel {
     this.notices = facts.warnings;
     this.color = facts.needle;
     this.shown = "";
+    // What was never looked for is not lost: nothing is said of it.
+    this.blind = facts.model !== null && !facts.model.sees_needles;
+    part("no-needles").hidden = !this.blind;
+    for (const name of ["needle-settings", "timeline"]) part(name).hidden = this.blind;
     for (const name of ["needle", "guidance"]) part(name).addEventListener("input", onLook);
     this.legend();
   }
@@ -44,8 +48,8 @@ export class NeedlePanel {
   get look() {
     const palette = this.part("safe").checked ? "safe" : "standard";
     return {
-      needle: this.part("needle").checked,
-      guidance: this.part("guidance").checked,
+      needle: !this.blind && this.part("needle").checked,
+      guidance: !this.blind && this.part("guidance").checked,
       needleColor: this.color[palette],
     };
   }
@@ -128,7 +132,8 @@ function tipWords({ status, confidence, age, shaft }) {
 
 function insertionWords(guidance) {
   if (!guidance) return "";
-  return `angle ${Math.round(guidance.angle)}° · ${percent(guidance.visible)} of the shaft visible`;
+  const angle = `angle to the horizontal ${Math.round(guidance.angle)}°`;
+  return `${angle} · ${percent(guidance.visible)} of the shaft visible`;
 }
 
 function percent(share) {

@@ -5,8 +5,10 @@ import { NeedlePanel } from "./needle.js";
 import { Panel, make } from "./panel.js";
 import { PlanesPanel } from "./planes.js";
 import { Player } from "./player.js";
-import { Stage } from "./stage.js";
+import { Stage, numbersPlanes } from "./stage.js";
 import { Timeline } from "./timeline.js";
+
+const TYPED_IN = "select, textarea, input:not([type=checkbox], [type=range], [type=file])";
 
 export async function mount(root) {
   if (root.dataset.mounted) return;
@@ -104,7 +106,8 @@ class Replay {
     const digit = /^[1-9]$/.test(name);
     // Space and arrows mean something of their own to a control that has the focus.
     if (target && !scrubbing && !"hungp".includes(name) && !digit) return;
-    if (target?.matches("textarea, input[type=text]")) return;
+    // Letters and digits are for a field that is typed in, or a list that is searched by them.
+    if (target?.matches(TYPED_IN)) return;
     if (!digit && !(name in acts)) return;
     event.preventDefault();
     if (digit) this.panel.toggleClass(Number(name) - 1);
@@ -232,9 +235,9 @@ class Replay {
     const look = { ...this.panel.look, ...this.needle.look, ...this.planes.look };
     if (hiding) Object.assign(look, { classes: [], names: false, needle: false, guidance: false });
     this.stage.paint(this.shown, this.clip.size, look);
-    for (const panel of [this.panel, this.needle, this.planes]) {
-      panel.tellFrame(this.shown.overlay, { hiding });
-    }
+    const { overlay } = this.shown;
+    for (const panel of [this.panel, this.needle]) panel.tellFrame(overlay, { hiding });
+    this.planes.tellFrame(overlay, { hiding: !numbersPlanes(look) });
     this.tellTimeline();
   }
 
@@ -260,7 +263,7 @@ class Replay {
 
   tellTimeline() {
     const { clip, player } = this;
-    if (clip) this.timeline.paint(clip.letters, clip.total, player.number, this.needle.look.needleColor);
+    if (clip && !this.needle.blind) this.timeline.paint(clip.letters, clip.total, player.number, this.needle.look.needleColor);
   }
 
   tellClip() {

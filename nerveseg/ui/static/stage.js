@@ -49,7 +49,7 @@ export class Stage {
   overlay(overlay, look, view) {
     // Where there are lines, they stand for the area.
     const fascia = look.classes.find(({ name }) => name === PLANES_OF);
-    const planes = look.planes && fascia ? overlay.planes : [];
+    const planes = numbersPlanes(look) ? overlay.planes : [];
     const found = look.classes
       .map((kind, at) => ({ kind, at, parts: overlay.classes[kind.name] }))
       .filter(({ kind, parts }) => parts && !(planes.length && kind === fascia));
@@ -70,12 +70,13 @@ export class Stage {
 
   needle(guides, overlay, look, solid) {
     const { guidance } = overlay;
+    if (!look.needle) return; // a path from nothing would tell nothing
     const colors = Object.fromEntries(look.classes.map(({ name, color }) => [name, color]));
     if (look.guidance && guidance) guides.path(guidance, look.needleColor, colors);
-    if (look.needle) guides.needle(overlay.needle, look.needleColor);
+    guides.needle(overlay.needle, look.needleColor);
     if (!look.guidance || !guidance) return;
     const rows = distanceRows(overlay).map(({ name, words }) => ({ words, color: colors[name] ?? WHITE }));
-    guides.distances(rows, guidance.path, solid);
+    guides.distances(rows, [overlay.needle.entry, ...guidance.path], solid);
   }
 
   fill(parts, kind, at, look, view) {
@@ -170,6 +171,11 @@ export class Stage {
     context.stroke();
     return this.context.createPattern(tile, "repeat");
   }
+}
+
+// Whether a frame's planes are drawn as lines, with their numbers.
+export function numbersPlanes({ planes, classes }) {
+  return planes && classes.some(({ name }) => name === PLANES_OF);
 }
 
 // Outlines run through pixel centres, half a pixel from the picture's corner.
