@@ -143,7 +143,7 @@ def test_the_path_runs_on_in_dots_and_distances_are_in_pixels_without_a_scale(
     assert "vessel 64 px" in words or "vessel 63 px" in words or "vessel 65 px" in words
     assert "mm" not in words + "".join(warned(page))
     told = page.part("insertion").text
-    assert told == "angle to the horizontal 27° · 80 % of the shaft visible"
+    assert told == "angle to the horizontal 27°\n80 % of the shaft visible"
 
 
 def test_what_the_path_meets_is_marked_and_told_in_words_with_a_symbol(page: ReplayPage) -> None:

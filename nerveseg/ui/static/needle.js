@@ -133,7 +133,7 @@ function tipWords({ status, confidence, age, shaft }) {
 function insertionWords(guidance) {
   if (!guidance) return "";
   const angle = `angle to the horizontal ${Math.round(guidance.angle)}°`;
-  return `${angle} · ${percent(guidance.visible)} of the shaft visible`;
+  return `${angle}\n${percent(guidance.visible)} of the shaft visible`;
 }
 
 function percent(share) {
