@@ -10,6 +10,7 @@ from nerveseg.types import (
     Box,
     Frame,
     FrameResult,
+    GrayImage,
     Guidance,
     Mask,
     NeedleState,
@@ -28,11 +29,27 @@ from nerveseg.vision.steady import Steadier
 
 __all__ = ["STAGES", "run"]
 
-STAGES = ("crop", "preprocess", "inference", "steady", "postprocess", "needle", "planes")
-"""Keys of `FrameResult.timings_ms`, in the order in which the stages run."""
+STAGES = (
+    "crop",
+    "preprocess",
+    "inference",
+    "steady",
+    "needle",
+    "postprocess",
+    "guidance",
+    "planes",
+)
+"""Keys of `FrameResult.timings_ms`, in the order in which the stages run.
 
-_BESIDE_SHAFT = 0.015
-"""Of the region's diagonal: a plane this close along a shaft is the shaft."""
+The needle comes before the outlines, which its shaft is kept out of, and what its place means
+(``guidance``) after them.
+"""
+
+_EVEN = 2.0
+"""Grey levels: a region whose levels deviate less shows nothing at all."""
+
+_EVEN_BY = 64
+"""Rows and columns of the region by which that is judged."""
 
 _ABSENT = StructureStats(area_px=0, centroid_xy=None, mean_confidence=None, contours=())
 
@@ -62,12 +79,15 @@ def run(
         segmentation = segmenter.segmentation(answer, region, (height, width))
         segmentation = memory.steadier.update(segmentation, frame.pixels)
         watch.lap("steady")
+        needle = memory.follow(segmentation, frame)
+        segmentation = _without_shaft(segmentation, needle)
+        watch.lap("needle")
         found = masks(segmentation)
         structures = _measure(segmentation, found)
         watch.lap("postprocess")
-        needle, guidance, notices = memory.follow(segmentation, structures, frame)
-        watch.lap("needle")
-        planes = memory.find_planes(segmentation, needle)
+        guidance, notices = _meaning(needle, structures, region, frame.mm_per_px)
+        watch.lap("guidance")
+        planes = memory.find_planes(segmentation, frame)
         watch.lap("planes")
         yield FrameResult(
             frame,
@@ -92,12 +112,10 @@ class _Memory:
         self._needle: NeedleTracker | None = None
         self._confidence = spec.confidence
 
-    def follow(
-        self, segmentation: Segmentation, structures: Mapping[str, StructureStats], frame: Frame
-    ) -> tuple[NeedleState, Guidance | None, tuple[str, ...]]:
-        """The needle on this frame, what its place means, and what is to be warned of."""
+    def follow(self, segmentation: Segmentation, frame: Frame) -> NeedleState:
+        """What is known of the needle on this frame."""
         if not self._confidence:
-            return NeedleState("lost"), None, ()
+            return NeedleState("lost")
         region = segmentation.region
         diagonal_px = math.hypot(region.width, region.height)
         if self._needle is None:
@@ -106,24 +124,14 @@ class _Memory:
         if self.steadier.cut:
             self._needle.forget()
         seen = observe(segmentation, frame.pixels, self._confidence)
-        state = self._needle.update(seen, frame.time_s)
-        guidance = None if state.needle is None else guide(state.needle, structures, region)
-        reach = reach_px(region, frame.mm_per_px)
-        return state, guidance, warnings(state, guidance, reach_px=reach)
+        return self._needle.update(seen, frame.time_s)
 
-    def find_planes(self, segmentation: Segmentation, state: NeedleState) -> tuple[Plane, ...]:
-        """The planes on this frame; the network often takes the shaft for one."""
+    def find_planes(self, segmentation: Segmentation, frame: Frame) -> tuple[Plane, ...]:
+        """The planes on this frame: none where it shows nothing, whatever the network says."""
         if self.steadier.cut:
             self._planes.forget()
-        planes = find_planes(segmentation)
-        shaft = state.shaft_xy
-        if shaft is None and state.needle is not None:
-            shaft = (state.needle.entry_xy, state.needle.tip_xy)
-        if shaft is not None:
-            region = segmentation.region
-            reach = _BESIDE_SHAFT * math.hypot(region.width, region.height)
-            planes = without_shaft(planes, shaft, reach_px=reach)
-        return self._planes.update(planes)
+        even = _is_even(frame.pixels[segmentation.region.slices])
+        return self._planes.update(() if even else find_planes(segmentation))
 
 
 class _Stopwatch:
@@ -137,6 +145,30 @@ class _Stopwatch:
         now = time.perf_counter()
         self.laps_ms[name] = (now - self._last) * 1e3
         self._last = now
+
+
+def _is_even(pixels: GrayImage) -> bool:
+    rows, columns = (max(1, side // _EVEN_BY) for side in pixels.shape)
+    return float(pixels[::rows, ::columns].std()) < _EVEN
+
+
+def _without_shaft(segmentation: Segmentation, state: NeedleState) -> Segmentation:
+    """The network often takes the shaft for fascia; a predicted needle's lies up to its tip."""
+    shaft = state.shaft_xy
+    if shaft is None and state.needle is not None:
+        shaft = (state.needle.entry_xy, state.needle.tip_xy)
+    return segmentation if shaft is None else without_shaft(segmentation, shaft)
+
+
+def _meaning(
+    state: NeedleState,
+    structures: Mapping[str, StructureStats],
+    region: Box,
+    mm_per_px: float | None,
+) -> tuple[Guidance | None, tuple[str, ...]]:
+    """What the needle's place means, and what is to be warned of."""
+    guidance = None if state.needle is None else guide(state.needle, structures, region)
+    return guidance, warnings(state, guidance, reach_px=reach_px(region, mm_per_px))
 
 
 def _measure(segmentation: Segmentation, found: Mapping[str, Mask]) -> dict[str, StructureStats]:

@@ -11,6 +11,7 @@ import pytest
 
 from nerveseg import pipeline
 from nerveseg.types import Frame, FrameResult, NeedleState
+from nerveseg.vision.preprocess import Tensor
 from nerveseg.vision.segment import Segmenter
 from tests import tiny
 
@@ -244,6 +245,40 @@ def test_a_needle_is_measured_by_the_region_that_it_is_in(segmenter: Segmenter) 
     after_blank, alone = tips(clip([blank, *screens])), tips(clip(screens))
     assert len(after_blank) >= 16
     assert after_blank[-8:] == pytest.approx(alone[-8:], abs=0.5)
+
+
+@pytest.mark.parametrize("value", [0, 60, 235, 255])
+def test_an_even_picture_has_no_planes(segmenter: Segmenter, value: int) -> None:
+    pixels = np.full((HEIGHT, WIDTH), value, np.uint8)
+    pixels[::2] += np.uint8(value < 255)
+    sure = Dreaming(segmenter)
+    (result,) = pipeline.run(clip([pixels]), sure, crop=False)
+    assert result.segmentation.probabilities["fascia"].max() > 0.9
+    assert result.planes == ()
+    (textured,) = pipeline.run(clip([tissue()]), sure, crop=False)
+    assert textured.planes != ()
+
+
+class Dreaming(Segmenter):
+    """Sees a fascial plane across the middle of whatever it is shown."""
+
+    def __init__(self, other: Segmenter) -> None:
+        super().__init__(other.spec, other._runner)
+
+    def infer(self, tensor: Tensor) -> Tensor:
+        answer = super().infer(tensor).copy()
+        answer[0, self.spec.classes.index("fascia")] = 0
+        answer[0, self.spec.classes.index("fascia"), 30:35] = 0.95
+        return answer
+
+
+def test_a_shaft_is_outlined_and_measured_as_nothing_else(segmenter: Segmenter) -> None:
+    results = followed(segmenter, clip([picture()] * 3))
+    for result in results:
+        assert result.masks["needle"].any()
+        assert not result.masks["fascia"].any()
+        assert result.structures["fascia"].area_px == 0
+        assert result.planes == ()
 
 
 def test_a_model_without_a_needle_says_lost_and_warns_of_nothing(

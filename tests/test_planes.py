@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from nerveseg.phantom import Phantom
-from nerveseg.types import Box, Plane, Probability, Segmentation
+from nerveseg.types import Box, Plane, Point, Probability, Segmentation
 from nerveseg.vision.planes import PlaneTracker, find_planes, without_shaft
+from nerveseg.vision.segment import masks
 
 GRID = 128
 REGION = Box(40, 20, 552, 532)  # four frame pixels per grid cell
@@ -342,23 +343,58 @@ def test_the_aponeuroses_of_a_real_clip_keep_their_keys(data_root: Path) -> None
     assert sorted(counts.values())[-2:] == [frames, frames]
 
 
-# --- a needle's shaft is no plane ----------------------------------------------------------
+# --- a needle's shaft is no fascia ----------------------------------------------------------
+
+SHAFT = ((40.0, 120.0), (400.0, 420.0))
 
 
-def _line(start: tuple[float, float], end: tuple[float, float]) -> Plane:
-    x = np.linspace(start[0], end[0], 40)
-    y = np.linspace(start[1], end[1], 40)
-    return Plane(tuple(zip(x.tolist(), y.tolist(), strict=True)), 4.0, 0.8)
+def along_shaft(*, fascia: Sequence[Probability] = ()) -> Segmentation:
+    """Fascia, and the shaft that is taken for more of it."""
+    (x0, y0), (x1, y1) = (((x - REGION.left) / 4, (y - REGION.top) / 4) for x, y in SHAFT)
+    columns = np.arange(GRID)
+    row = y0 + (columns - x0) * (y1 - y0) / (x1 - x0)
+    return seen(*fascia, ridge(row, columns=(round(x0), round(x1)), sigma=1.4))
 
 
-def test_a_plane_along_the_shaft_goes_and_one_that_it_crosses_stays() -> None:
-    shaft = ((0.0, 50.0), (200.0, 150.0))
-    beside, crossed = _line((20, 64), (180, 144)), _line((0, 100), (300, 100))
-    beyond = _line((210, 155), (300, 200))  # in line with it, but past its tip
-    kept = without_shaft((beside, crossed, beyond), shaft, reach_px=6)
-    assert kept == (crossed, beyond)
+def test_no_fascia_is_left_along_a_shaft() -> None:
+    answer = along_shaft()
+    assert len(find_planes(answer)) == 1
+    cleared = without_shaft(answer, SHAFT)
+    assert find_planes(cleared) == ()
+    assert not masks(cleared)["fascia"].any()
+    assert masks(answer)["fascia"].any()
 
 
-def test_a_shaft_without_length_takes_nothing_away_but_what_lies_on_it() -> None:
-    plane = _line((0, 100), (300, 100))
-    assert without_shaft((plane,), ((10.0, 10.0), (10.0, 10.0)), reach_px=6) == (plane,)
+def test_a_plane_that_a_needle_crosses_stays_whole() -> None:
+    level_one = ridge(np.full(GRID, 60.0))
+    (plane,) = find_planes(without_shaft(along_shaft(fascia=[level_one]), SHAFT))
+    assert len(plane.points_xy) == GRID
+    assert np.abs(rows_of(plane) - 60).max() < 0.6
+
+
+def test_what_lies_beside_a_shaft_is_untouched() -> None:
+    answer = along_shaft(fascia=[ridge(np.full(GRID, 100.0))])
+    cleared = without_shaft(answer, SHAFT).probabilities["fascia"]
+    assert (cleared[90:] == answer.probabilities["fascia"][90:]).sum() >= 0.9 * cleared[90:].size
+    assert (cleared <= answer.probabilities["fascia"]).all()
+    assert answer.probabilities["fascia"].max() == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    "shaft",
+    [
+        ((50.0, 60.0), (50.0, 60.0)),
+        ((-900.0, -900.0), (-800.0, -900.0)),
+        ((1e5, -1e5), (-1e5, 1e5)),
+    ],
+    ids=["without length", "outside", "far across"],
+)
+def test_any_shaft_will_do(shaft: tuple[Point, Point]) -> None:
+    plane = seen(ridge(np.full(GRID, 100.0)))
+    cleared = without_shaft(plane, shaft)
+    assert find_planes(cleared)
+
+
+def test_a_model_without_fascia_has_no_shaft_to_clear() -> None:
+    answer = Segmentation({"nerve": ridge(40.0)}, REGION, FRAME, {"nerve": 0.5}, "m@1")
+    assert without_shaft(answer, SHAFT) is answer
