@@ -160,6 +160,51 @@ class TestWhatIsKnown:
         assert statuses(states) == "ppll"
 
 
+class TestForgetting:
+    """A needle that is out can't be lost: from then on its tip has no age, as before it came."""
+
+    # pixels a frame; how deep the last tip is, that is seen on the way out (150 px a second and
+    # 50 px deep, as shallow as a needle is recognised, is a third of a second)
+    @pytest.mark.parametrize(("step", "last"), [(10.0, 20.0), (10.0, 60.0), (6.0, 40.0)])
+    def test_one_that_is_drawn_out_is_forgotten(self, step, last):
+        tracker = NeedleTracker(DIAGONAL)
+        follow([needle(last + step * i) for i in range(20, -1, -1)], tracker=tracker)
+        states = follow([NONE] * 12, tracker=tracker, start_s=21 * FRAME_S)
+        assert states[0].status == "predicted"
+        assert [(s.status, s.age_s) for s in states[9:]] == [("lost", None)] * 3
+
+    @pytest.mark.parametrize(
+        "depths",
+        [[60.0] * 20, [20 + 5 * i for i in range(20)], [300 - 5 * i for i in range(20)]],
+        ids=["shallow but still", "going in", "drawn back, still deep"],
+    )
+    def test_one_that_is_not_out_is_lost(self, depths):
+        tracker = NeedleTracker(DIAGONAL)
+        follow([needle(depth) for depth in depths], tracker=tracker)
+        last = follow([NONE] * 12, tracker=tracker, start_s=20 * FRAME_S)[-1]
+        assert (last.status, last.age_s) == ("lost", pytest.approx(12 * FRAME_S))
+
+    def test_one_that_has_not_shown_for_ten_seconds_is_forgotten(self):
+        tracker, now = tracking()
+        ages = [s.age_s for s in follow([NONE] * 260, tracker=tracker, start_s=now)]
+        told = [age for age in ages if age is not None]
+        assert 10 - 2 * FRAME_S < max(told) <= 10 + 1e-6
+        assert ages[len(told) :] == [None] * (260 - len(told))
+
+    def test_one_whose_shaft_shows_is_not(self):
+        tracker, now = tracking()
+        states = follow([SHAFT] * 300 + [NONE] * 30, tracker=tracker, start_s=now)
+        assert states[-1].age_s == pytest.approx(330 * FRAME_S)
+        ages = [s.age_s for s in follow([NONE] * 260, tracker=tracker, start_s=now + 13.2)]
+        assert ages[-1] is None
+
+    def test_one_that_comes_back_is_told_anew(self):
+        tracker, now = tracking()
+        states = follow([NONE] * 300 + [SURE] * 3 + [NONE] * 10, tracker=tracker, start_s=now)
+        assert statuses(states)[300:] == "lss" + "ppppppp" + "lll"
+        assert states[-1].age_s == pytest.approx(10 * FRAME_S)
+
+
 @pytest.mark.parametrize("fps", [5, 10, 25, 30, 50, 120])
 def test_the_same_300_ms_at_every_frame_rate(fps):
     tracker = NeedleTracker(DIAGONAL)
@@ -468,7 +513,7 @@ def test_whatever_comes_in_a_state_comes_out_and_no_tip_is_invented(clip):
             assert seen_since
             assert 0 < state.age_s <= 0.3 + 1e-6
         if state.age_s is None:
-            assert not seen_since
+            assert state.status == "lost"
         assert (state.shaft_xy is None) or shown is not None
 
 

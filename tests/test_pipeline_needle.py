@@ -102,6 +102,16 @@ def test_one_that_leaves_is_predicted_for_a_moment_then_lost_then_found(
     assert said[-1] == "seen"
 
 
+def test_of_one_that_is_drawn_out_nothing_is_lost(segmenter: Segmenter) -> None:
+    way = np.subtract(TIP, ENTRY)
+    out = [np.add(ENTRY, way * share).astype(int).tolist() for share in np.linspace(1, 0.2, 24)]
+    shown = [picture(tip=tuple(tip)) for tip in out] + [picture(None)] * 15
+    results = followed(segmenter, clip(shown))
+    assert statuses(results)[:20] == ["seen"] * 20
+    assert results[-1].needle_state.age_s is None
+    assert results[-1].warnings == ()
+
+
 def test_a_shaft_without_its_tip_is_shown_and_its_tip_lost(segmenter: Segmenter) -> None:
     shown = [picture()] * 4 + [picture(tip_shows=False)] * 12
     last = followed(segmenter, clip(shown))[-1]

@@ -91,7 +91,9 @@ def reach_px(region: Box, mm_per_px: float | None) -> float:
 def warnings(state: NeedleState, guidance: Guidance | None, *, reach_px: float) -> tuple[str, ...]:
     """Keys of `WARNINGS` that hold now, the gravest first.
 
-    ``tip lost`` only where a tip was seen earlier: a clip without a needle has lost nothing.
+    ``tip lost`` only while its age is known: a clip without a needle has lost nothing, and a
+    needle that was drawn out, or hasn't shown for a while, is forgotten
+    (`nerveseg.vision.needle.TrackerSettings.forget_s`).
     A structure on the path counts up to ``reach_px`` ahead, and no more once the tip is in it.
     """
     if guidance is None or state.status == "lost":

@@ -35,6 +35,7 @@ class Follower:
         self._tip_hits = 0
         self._tip_born_s = now_s
         self._proven = False
+        self._leaves_s = math.inf
         self._tip_confidence = seen.confidence
         tip = seen.confidence >= settings.start_confidence
         self._filter = MotionFilter(seen, diagonal_px, settings.motion, tip=tip)
@@ -64,6 +65,10 @@ class Follower:
     def age_s(self, now_s: float) -> float:
         """Seconds since the first observation."""
         return now_s - self._born_s
+
+    def has_left(self, now_s: float) -> bool:
+        """Whether it is out of the picture, as fast as its tip was going when last seen."""
+        return now_s >= self._leaves_s
 
     def trust(self) -> None:
         """Take its tip, if it has one, for proven: there is nothing to compare it with."""
@@ -151,6 +156,8 @@ class Follower:
 
     def _note_tip(self, seen: Needle, now_s: float) -> None:
         self.tip_s, self._tip_confidence = now_s, seen.confidence
+        way, advance = -_ahead(self._filter, seen.entry_xy), self._filter.advance
+        self._leaves_s = now_s + max(way, 0.0) / -advance if advance < 0 else math.inf
         enough = self._enough(self._tip_hits, now_s - self._tip_born_s)
         self._proven = self._proven or enough
 

@@ -78,6 +78,12 @@ class MotionFilter:
         angle = float(self._state[2])
         return math.cos(angle), math.sin(angle)
 
+    @property
+    def advance(self) -> float:
+        """Pixels per second along the needle; below zero for one that is drawn back."""
+        (c, s), (x, y) = self.direction, self._state[3:5]
+        return float(c * x + s * y)
+
     def on_line(self, point: Point) -> Point:
         """The nearest point of the needle's line."""
         (x, y), (along_x, along_y) = self.tip_xy, self.direction

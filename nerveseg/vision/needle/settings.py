@@ -51,7 +51,9 @@ class TrackerSettings:
     ``confirm_s``, and for ``takeover_s`` while another is still known. After a pause of
     ``still_s`` nothing is left of the motion, and a picture stands for itself like the first. A
     clock that falls back by more than ``seek_s`` was set back. ``repeat_s`` counts as passed on
-    a frame on which the clock stands still. Raises `ValueError` for a value out of range.
+    a frame on which the clock stands still. After ``forget_s`` in which
+    neither tip nor shaft was seen, a lost tip is forgotten. Raises `ValueError` for a value out
+    of range.
     """
 
     start_confidence: float = 0.6
@@ -66,6 +68,7 @@ class TrackerSettings:
     still_s: float = 0.75
     seek_s: float = 0.1
     repeat_s: float = 0.01
+    forget_s: float = 10.0
     motion: Motion = field(default_factory=Motion)
 
     def __post_init__(self) -> None:

@@ -64,6 +64,7 @@ class NeedleTracker:
         self._track: Follower | None = None
         self._rival: Follower | None = None
         self._last_tip_s: float | None = None
+        self._last_sign_s = -math.inf
 
     def update(self, observation: Needle | None, time_s: float) -> NeedleState:
         """What is known of the needle on the frame of ``time_s`` seconds.
@@ -71,8 +72,9 @@ class NeedleTracker:
         ``observation`` is what the frame itself shows, ``None`` for nothing. The tip is *seen*
         when this frame shows it where it can be; then *predicted* while it was last seen at most
         ``predict_s`` ago; else *lost*. A frame that shows the shaft without its tip keeps the
-        line, not the tip. A time that runs back is a new start; one that isn't finite counts as
-        the last frame's.
+        line, not the tip. A lost tip is forgotten, and has no age any more, once the needle is
+        drawn out or has shown nothing of itself for ``forget_s``. A time that runs back is a new
+        start; one that isn't finite counts as the last frame's.
         """
         alone = self._advance(time_s)
         if alone:
@@ -130,10 +132,16 @@ class NeedleTracker:
         track.miss()
         if not track.confirmed or now_s - track.hit_s > self._settings.predict_s:
             self._track = None
+            if track.has_left(now_s):
+                self._last_tip_s = None
 
     def _state(self) -> NeedleState:
         track, now_s = self._track, self._now_s
         shaft = track.shaft_xy if track is not None and track.hit_s >= now_s else None
+        if shaft is not None:
+            self._last_sign_s = now_s
+        elif now_s - self._last_sign_s > self._settings.forget_s:
+            self._last_tip_s = None
         if track is None or not track.tip_known(now_s):
             return NeedleState("lost", age_s=self._age_s(), shaft_xy=shaft)
         self._last_tip_s = track.tip_s
