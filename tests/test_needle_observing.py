@@ -184,6 +184,30 @@ def test_a_line_too_short_to_turn_is_left_alone() -> None:
     assert straightened(PIXELS, WHOLE, (60, 90), (61, 91)) == ((60, 90), (61, 91))
 
 
+# where a shaft meets the region's edge, and a peak of the tip map on that edge, beside it
+ON_THE_EDGE = {
+    "below": ((100.0, 100.0), (479.0, 479.0), (490.0, 479.0), WHOLE),
+    "to the right": ((260.0, 10.0), (639.0, 389.0), (639.0, 398.0), WHOLE),
+    "to the left": ((379.0, 10.0), (0.0, 389.0), (0.0, 398.0), WHOLE),
+    "out of a crop": ((150.0, 130.0), (439.0, 419.0), (448.0, 419.0), Box(100, 80, 540, 420)),
+}
+
+
+@pytest.mark.parametrize(("start", "end", "peak", "region"), ON_THE_EDGE.values(), ids=ON_THE_EDGE)
+def test_a_tip_on_the_edge_lies_within_the_region(
+    start: tuple[float, float], end: tuple[float, float], peak: tuple[float, float], region: Box
+) -> None:
+    """A path has no length for a tip that is outside."""
+    shaft = drawn(start, end, region).probabilities[NEEDLE]
+    tip = drawn(start, peak, region).heatmaps[NEEDLE_TIP]
+    needle = observe(answer(shaft, tip, region), PIXELS, SURE)
+    assert needle is not None
+    for x, y in (needle.tip_xy, needle.entry_xy):
+        assert region.left <= x <= region.right - 1
+        assert region.top <= y <= region.bottom - 1
+    assert math.dist(needle.tip_xy, end) < 8
+
+
 MAPS = hnp.arrays(np.float32, (16, 16), elements=st.floats(0, 1, width=32))
 
 
@@ -191,8 +215,9 @@ MAPS = hnp.arrays(np.float32, (16, 16), elements=st.floats(0, 1, width=32))
 def test_whatever_the_maps_an_answer_is_finite_or_none(shaft: np.ndarray, tip: np.ndarray) -> None:
     needle = observe(answer(shaft, tip, Box(3, 5, 400, 90)), PIXELS, SURE)
     if needle is not None:  # `Needle` checks its own numbers
-        assert 3 - 1 <= needle.entry_xy[0] <= 400
-        assert 5 - 1 <= needle.entry_xy[1] <= 90
+        for x, y in (needle.entry_xy, needle.tip_xy):
+            assert 3 <= x <= 399
+            assert 5 <= y <= 89
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])

@@ -166,7 +166,7 @@ def _settled(needle: Needle, pixels: GrayImage, region: Box) -> Needle:
     shallow, deep = (line.course(np.array([at]))[0] for at in needle.shaft_xy)
     return replace(
         needle,
-        entry_xy=line.place(min(_inside(region, line)[0], 0.0)),
+        entry_xy=_kept_in(region, line.place(min(_inside(region, line)[0], 0.0))),
         tip_xy=tip,
         shaft_xy=(line.place(float(shallow)), line.place(float(deep))),
     )
@@ -174,6 +174,12 @@ def _settled(needle: Needle, pixels: GrayImage, region: Box) -> Needle:
 
 def _within(region: Box, at: Point) -> bool:
     return region.left <= at[0] <= region.right - 1 and region.top <= at[1] <= region.bottom - 1
+
+
+def _kept_in(region: Box, at: Point) -> Point:
+    """The point without what rounding carries it over the region's edge by."""
+    x = min(max(at[0], float(region.left)), region.right - 1.0)
+    return x, min(max(at[1], float(region.top)), region.bottom - 1.0)
 
 
 def _sureness(needle: Needle) -> float:
@@ -341,12 +347,13 @@ def _measure(
     gap = 0.1 if peak_at is None else abs(tip - last) / grid.diagonal
     if peak < _PEAK or tip <= first:  # too faint to say more than the shaft's end does
         tip = last
+    tip = min(tip, end)  # a peak on the region's edge may lie past where the line leaves it
     upto = steps <= tip
     seen = profile[upto] > _SHOWN
     spread = math.sqrt(float(np.average(line.across(points[near]) ** 2, weights=weights[near])))
     return Sighting(
-        entry_xy=line.place(start),
-        tip_xy=line.place(tip),
+        entry_xy=_kept_in(grid.region, line.place(start)),
+        tip_xy=_kept_in(grid.region, line.place(tip)),
         shaft_xy=(line.place(first), line.place(last)),
         visible_share=float(seen.mean()) if seen.size else 0.0,
         features=(
