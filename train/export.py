@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from torch import nn
 from nerveseg.data import cards
 from nerveseg.errors import DataError, ModelError
 from nerveseg.types import Box, GrayImage, Sample
+from nerveseg.video.crop import find_region
 from nerveseg.vision.backends import read_spec
 from nerveseg.vision.preprocess import SPEC_KEY, ModelSpec
 from nerveseg.vision.segment import Segmenter, masks
@@ -27,6 +29,7 @@ from train.data import split_samples
 from train.fit import PHANTOM, held_out_grounds, spec_of
 from train.needles.calibrate import fit_confidence
 from train.needles.dataset import DRAWN, SceneSet
+from train.needles.scenes import Scene, mirrored
 from train.predictors import from_torch
 from train.thresholds import tuned
 
@@ -190,7 +193,11 @@ def _with_needle(
         spec = tuned(segmenter, validation)
     grounds = held_out_grounds(config, validation)
     scenes = SceneSet(grounds, spec, seed=config.seed + 3, strength=config.data.augmentation)
-    fitted = fit_confidence(segmenter, (scenes.scene(number) for number in range(_SCENES)))
+    drawn = (scenes.scene(number) for number in range(_SCENES))
+    # Real frames show no needle: what is seen there is none, and weighs beside the scenes.
+    real = (Scene(s.image[find_region(s.image).slices], None) for s in validation)
+    both_ways = (side for scene in real for side in (scene, mirrored(scene)))
+    fitted = fit_confidence(segmenter, chain(drawn, both_ways))
     return dataclasses.replace(spec, confidence=fitted)
 
 

@@ -45,6 +45,9 @@ _SHOWN = 0.4
 _FLAT = math.sin(math.radians(12))
 _STEP = 0.5
 _SETTLE_BY = 0.2
+_BRIDGE = 0.08
+_LEAST_LENGTH = 0.04
+"""Of the region's diagonal: less of a line than this is a speck."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,10 +56,10 @@ class Sighting:
 
     ``features`` are, in the order of `FEATURES`: mean shaft probability along the part shown;
     how much of a tip the tip map shows around it, 1 for a perfect one (its sum, since a network
-    that is sure of a tip but not of its very place spreads it out); length shown, as a share of
-    the region's diagonal; spread of the shaft across its line, same; distance of the tip map's
-    peak from the shaft's end, same (0.1 without a peak); share of all shaft probability that
-    lies off the line.
+    that is sure of a tip but not of its very place spreads it out); length shown, gaps left out,
+    as a share of the region's diagonal; spread of the shaft across its line, same; distance of
+    the tip map's peak from the shaft's end, same (0.1 without a peak); share of all shaft
+    probability that lies off the line.
     """
 
     entry_xy: Point
@@ -339,8 +342,11 @@ def _measure(
     if len(steps) < 4:
         return None
     profile = grid.sample(shaft, line.middle + steps[:, None] * line.along)
-    shown = np.flatnonzero(profile > _SHOWN)
-    if len(shown) < 4:
+    shown = _main_run(
+        profile > _SHOWN, bridge=round(_BRIDGE * grid.diagonal / (_STEP * grid.pitch))
+    )
+    length = len(shown) * _STEP * grid.pitch / grid.diagonal
+    if length < _LEAST_LENGTH:
         return None
     first, last = float(steps[shown[0]]), float(steps[shown[-1]])
     tip = last if peak_at is None else float(line.course(peak_at[None])[0])
@@ -359,12 +365,22 @@ def _measure(
         features=(
             float(profile[shown].mean()),
             _tip_shown(tip_map, grid, line.place(tip)),
-            (last - first) / grid.diagonal,
+            length,
             spread / grid.diagonal,
             min(gap, 0.1),
             float(weights[~near].sum() / weights.sum()),
         ),
     )
+
+
+def _main_run(shown: npt.NDArray[np.bool_], *, bridge: int) -> npt.NDArray[np.int_]:
+    """Places of the run of shown steps that counts most of them, over gaps of up to ``bridge``.
+
+    What lies farther off along the same line is something else.
+    """
+    places = np.flatnonzero(shown)
+    runs = np.split(places, np.flatnonzero(np.diff(places) > bridge) + 1)
+    return max(runs, key=len)
 
 
 def _tip_shown(tip: Probability, grid: _Grid, at: Point) -> float:
