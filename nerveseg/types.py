@@ -179,7 +179,7 @@ class NeedleState:
 
     ``needle`` is ``None`` exactly when the status is ``lost``: no tip is ever invented.
     ``age_s`` is the time since the tip was last seen, 0 when it is seen now, and ``None`` when it
-    never was in this clip. ``shaft_xy`` are the ends (shallow, deep) of the shaft where it shows
+    never was in this clip, or is forgotten: drawn out, long unseen, or of a scene before a cut. ``shaft_xy`` are the ends (shallow, deep) of the shaft where it shows
     on this very frame, which may be so while the tip is predicted or lost.
     """
 
@@ -229,8 +229,8 @@ class Guidance:
     ``path_xy`` runs from the tip straight on to the end of the image region. ``distances_px``
     maps a class (``nerve``, ``vessel``) to the way from the tip to its nearest outline, 0 inside
     it; a class that is not in view is left out. ``crossings`` are what the path meets, nearest
-    first. ``insertion_angle_deg`` (0..90) is between the shaft and the picture's top edge, which
-    is the probe's face under a linear probe.
+    first. ``insertion_angle_deg`` (0..90) is between the shaft and the horizontal, which is the
+    probe's face under a linear probe alone.
     """
 
     path_xy: tuple[Point, Point]

@@ -81,7 +81,7 @@ def _check_clip(clip: Clip) -> None:
 
 
 def _check_model(segmenter: Segmenter) -> None:
-    if not segmenter.spec.confidence:
+    if not segmenter.spec.sees_needles:
         raise ModelError(
             f"the model {segmenter.spec.model_id} doesn't look for needles; choose one that does"
         )

@@ -180,7 +180,7 @@ def _run(clip: Clip, segmenter: Segmenter, out: Path, wanted: Wanted, *, crop: b
 
 def _report_blindness(segmenter: Segmenter) -> None:
     """A needle that nobody looked for is not one that is lost."""
-    if not segmenter.spec.confidence:
+    if not segmenter.spec.sees_needles:
         typer.echo(f"the model {segmenter.spec.model_id} doesn't look for needles")
 
 

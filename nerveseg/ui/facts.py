@@ -62,7 +62,7 @@ def _model(segmenter: Segmenter) -> dict[str, Any]:
         "backend": segmenter.backend_name,
         "trained_on": spec.trained_on,
         "classes": [_look(name) for name in spec.areas],
-        "sees_needles": bool(spec.confidence),
+        "sees_needles": spec.sees_needles,
         "measured": _measured(spec),
         "needles": _measured_needles(spec),
     }

@@ -112,7 +112,7 @@ class ModelSpec:
         }
         return [text for text, good in checks.items() if not good]
 
-    def _sees_needles(self) -> bool:
+    def _can_be_sure(self) -> bool:
         return (
             NEEDLE in self.classes
             and NEEDLE_TIP in self.heatmaps
@@ -122,6 +122,11 @@ class ModelSpec:
                 for weights in self.confidence.values()
             )
         )
+
+    @property
+    def sees_needles(self) -> bool:
+        """Whether the model looks for needles at all, and can tell how sure it is."""
+        return bool(self.confidence)
 
     @property
     def areas(self) -> tuple[str, ...]:

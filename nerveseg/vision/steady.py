@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerveseg.types import Box, GrayImage, Mask, Probability, Segmentation
+from nerveseg.vision.preprocess import NEEDLE
 
 __all__ = ["Flow", "Steadier", "flow_between", "steadiness"]
 
@@ -27,7 +28,7 @@ before lies from it."""
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
 
-_UNTOUCHED = ("needle",)
+_UNTOUCHED = (NEEDLE,)
 """Classes that move by themselves, not with the tissue."""
 
 _NEW_SHARE = 0.35
