@@ -179,8 +179,9 @@ class NeedleState:
 
     ``needle`` is ``None`` exactly when the status is ``lost``: no tip is ever invented.
     ``age_s`` is the time since the tip was last seen, 0 when it is seen now, and ``None`` when it
-    never was in this clip, or is forgotten: drawn out, long unseen, or of a scene before a cut. ``shaft_xy`` are the ends (shallow, deep) of the shaft where it shows
-    on this very frame, which may be so while the tip is predicted or lost.
+    never was in this clip, or is forgotten: drawn out, long unseen, or of a scene before a cut.
+    ``shaft_xy`` are the ends (shallow, deep) of the shaft where it shows on this very frame, which
+    may be so while the tip is predicted or lost.
     """
 
     status: NeedleStatus

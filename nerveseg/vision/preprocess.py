@@ -93,7 +93,7 @@ class ModelSpec:
             "no classes": bool(self.classes),
             "confidence goes with the class needle and its tip's heat map, and has finite weights "
             f"for {_SURE_OF}, {CONFIDENCE_WEIGHTS} each": not self.confidence
-            or self._sees_needles(),
+            or self._can_be_sure(),
             f"heatmaps {self.heatmaps} must not name classes": not (
                 set(self.heatmaps) & set(self.classes)
             ),
