@@ -53,7 +53,7 @@ def tracking(count=6, seen=None):
     return tracker, count * FRAME_S
 
 
-NONE, SURE, WEAK = None, needle(), needle(tip=0.5)
+NONE, SURE, WEAK = None, needle(), needle(tip=0.45)
 SHAFT = needle(tip=0.1)  # the shaft shows, its tip doesn't
 ELSEWHERE = needle(200.0, entry=(639.0, 40.0), angle=math.pi - 0.9)
 

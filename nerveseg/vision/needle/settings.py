@@ -56,7 +56,7 @@ class TrackerSettings:
     of range.
     """
 
-    start_confidence: float = 0.6
+    start_confidence: float = 0.5
     keep_confidence: float = 0.35
     start_shaft_confidence: float = 0.6
     keep_shaft_confidence: float = 0.35
