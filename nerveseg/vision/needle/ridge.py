@@ -22,9 +22,9 @@ _Floats = npt.NDArray[np.float64]
 _DIAGONAL = 420.0
 """The region is brought to this diagonal first: fine enough for a shaft, and of one speckle."""
 
-_TURNS = np.radians(np.arange(-7.0, 7.01, 0.5))
+_TURNS = np.radians(np.arange(-7.0, 7.01, 0.7))
 _SHIFTS = np.arange(-0.012, 0.0121, 0.003)
-_SAMPLES = 48
+_SAMPLES = 32
 _BESIDE = 0.016
 _MARGIN = 0.09
 _LEAST, _MOST = -8.0, 32.0
