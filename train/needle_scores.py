@@ -124,8 +124,8 @@ def score_needle(
 
 
 @dataclass(frozen=True, slots=True)
-class NeedleRow:
-    """The needle of one picture: see `NeedleScore`.
+class NeedleRow(NeedleScore):
+    """The needle of one picture.
 
     ``near``: the tip said lies within the tolerance that the confidence speaks of, 2 % of the
     image region's diagonal.
@@ -134,13 +134,6 @@ class NeedleRow:
     card: str
     name: str
     group: str
-    present: bool
-    said: bool
-    found: bool
-    angle_deg: float
-    tip_px: float
-    tip_share: float
-    confidence: float
     near: bool
 
 
@@ -183,7 +176,7 @@ class NeedleMeter:
         score = score_needle(said, truth, (height, width))
         near = score.tip_px <= TOLERANCE * diagonal
         row = NeedleRow(
-            card=sample.card, name=sample.name, group=sample.group, near=near, **asdict(score)
+            **asdict(score), card=sample.card, name=sample.name, group=sample.group, near=near
         )
         self._rows.append(row)
         badness = 0.0 if math.isnan(score.tip_share) else score.tip_share
