@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nerveseg.types import Box, GrayImage, Needle, Point, Probability, Segmentation
+from nerveseg.vision.needle.geometry import Floats, Grid, Line, main_axis, span_within
 from nerveseg.vision.needle.ridge import straightened
 from nerveseg.vision.preprocess import NEEDLE, NEEDLE_TIP
 
@@ -31,11 +32,8 @@ FEATURES = ("shaft", "tip", "length", "spread", "gap", "rest")
 LEAST_SHAFT_CONFIDENCE = 0.3
 """Below it a line is not spoken of as a needle at all."""
 
-_Floats = npt.NDArray[np.float64]
-
 _SEED = 0.35
 _CANDIDATES, _TIPS = 3, 2
-_SAME_TURN = math.sin(math.radians(2.0))
 _PEAK = 0.15
 _BELL_REACH = 5
 _BELL_SUM = 2 * math.pi * 1.5**2
@@ -69,35 +67,6 @@ class Sighting:
     features: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Line:
-    """A point and a unit direction in frame pixels, pointing deeper (or to the tip, if flat)."""
-
-    middle: _Floats
-    along: _Floats
-
-    def place(self, s: float) -> Point:
-        """The point ``s`` pixels on from the middle."""
-        return (
-            float(self.middle[0] + s * self.along[0]),
-            float(self.middle[1] + s * self.along[1]),
-        )
-
-    def across(self, points: _Floats) -> _Floats:
-        """Signed distance of ``points`` ``(n, 2)`` from the line."""
-        off = points - self.middle
-        return np.asarray(off[:, 1] * self.along[0] - off[:, 0] * self.along[1])
-
-    def is_like(self, other: _Line, *, within: float) -> bool:
-        """Whether both are one line for all that matters: nearly parallel, and close."""
-        turn = float(self.along[0] * other.along[1] - self.along[1] * other.along[0])
-        return abs(turn) < _SAME_TURN and abs(float(other.across(self.middle[None])[0])) < within
-
-    def course(self, points: _Floats) -> _Floats:
-        """How far along the line ``points`` ``(n, 2)`` lie."""
-        return np.asarray((points - self.middle) @ self.along)
-
-
 def observe(
     segmentation: Segmentation, pixels: GrayImage, confidence: Mapping[str, tuple[float, ...]]
 ) -> Needle | None:
@@ -120,10 +89,10 @@ def observe(
 def sightings(segmentation: Segmentation) -> Iterator[Sighting]:
     """Measure the lines through the strongest patches of the shaft's map, and from its tips."""
     shaft, tip = segmentation.probabilities[NEEDLE], segmentation.heatmaps[NEEDLE_TIP]
-    grid = _Grid(segmentation.region, shaft.shape[0], shaft.shape[1])
+    grid = Grid(segmentation.region, shaft.shape[0], shaft.shape[1])
     strong = np.nonzero(shaft > _SEED)
     cells = _Cells(grid.points(*strong), shaft[strong].astype(np.float64))
-    seen: list[_Line] = []
+    seen: list[Line] = []
     for patch in chain(_patches(shaft, strong), _spokes(tip, grid, cells)):
         if np.count_nonzero(patch) < 3:
             continue
@@ -165,11 +134,11 @@ def _settled(needle: Needle, pixels: GrayImage, region: Box) -> Needle:
     length = float(np.hypot(*along))
     if length == 0 or not _within(region, tip):
         return needle
-    line = _Line(np.array(tip), along / length)
+    line = Line(np.array(tip), along / length)
     shallow, deep = (line.course(np.array([at]))[0] for at in needle.shaft_xy)
     return replace(
         needle,
-        entry_xy=_kept_in(region, line.place(min(_inside(region, line)[0], 0.0))),
+        entry_xy=_kept_in(region, line.place(min(span_within(region, line)[0], 0.0))),
         tip_xy=tip,
         shaft_xy=(line.place(float(shallow)), line.place(float(deep))),
     )
@@ -193,47 +162,8 @@ def _sureness(needle: Needle) -> float:
 class _Cells:
     """The map's strong cells: ``points`` ``(n, 2)`` in frame pixels, and their probability."""
 
-    points: _Floats
-    weights: _Floats
-
-
-@dataclass(frozen=True, slots=True)
-class _Grid:
-    """Where the cells of a map of ``rows`` by ``columns`` lie on the frame."""
-
-    region: Box
-    rows: int
-    columns: int
-
-    @property
-    def pitch(self) -> float:
-        """A cell's mean side in pixels."""
-        return (self.region.width / self.columns + self.region.height / self.rows) / 2
-
-    @property
-    def diagonal(self) -> float:
-        """Of the region, in pixels."""
-        return math.hypot(self.region.width, self.region.height)
-
-    def points(self, rows: npt.NDArray[np.int_], columns: npt.NDArray[np.int_]) -> _Floats:
-        """Centres of cells, ``(n, 2)``, x and y in frame pixels."""
-        x = self.region.left + (columns + 0.5) * (self.region.width / self.columns) - 0.5
-        y = self.region.top + (rows + 0.5) * (self.region.height / self.rows) - 0.5
-        return np.stack([x, y], axis=1).astype(np.float64)
-
-    def sample(self, values: Probability, points: _Floats) -> _Floats:
-        """``values`` at ``points`` ``(n, 2)``, bilinear, 0 outside the region."""
-        x = (points[:, 0] - self.region.left + 0.5) * (self.columns / self.region.width) - 0.5
-        y = (points[:, 1] - self.region.top + 0.5) * (self.rows / self.region.height) - 0.5
-        found = cv2.remap(
-            np.asarray(values, np.float32),
-            x.astype(np.float32)[None, :],
-            y.astype(np.float32)[None, :],
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=0.0,
-        )
-        return np.asarray(found[0], np.float64)
+    points: Floats
+    weights: Floats
 
 
 def _patches(
@@ -249,7 +179,7 @@ def _patches(
         yield np.asarray(patch)
 
 
-def _spokes(tip: Probability, grid: _Grid, cells: _Cells) -> Iterator[npt.NDArray[np.bool_]]:
+def _spokes(tip: Probability, grid: Grid, cells: _Cells) -> Iterator[npt.NDArray[np.bool_]]:
     """Strong cells on the best-supported ray up from each of the tip map's highest peaks.
 
     A shaft that touches other bright things is one patch with them, but still a ray from its tip.
@@ -266,7 +196,7 @@ def _spokes(tip: Probability, grid: _Grid, cells: _Cells) -> Iterator[npt.NDArra
         support = np.histogram(turn, _TURNS, weights=cells.weights[above])[0]
         support = np.convolve(support, (0.5, 1.0, 0.5), mode="same")
         angle = math.radians(float(_TURNS[int(support.argmax())]) + 0.5 * _TURN)
-        ray = _Line(hub, np.array([math.cos(angle), -math.sin(angle)]))
+        ray = Line(hub, np.array([math.cos(angle), -math.sin(angle)]))
         yield (
             above
             & (np.abs(ray.across(cells.points)) < 3 * grid.pitch)
@@ -274,30 +204,19 @@ def _spokes(tip: Probability, grid: _Grid, cells: _Cells) -> Iterator[npt.NDArra
         )
 
 
-def _fit(grid: _Grid, cells: _Cells, patch: npt.NDArray[np.bool_]) -> _Line:
+def _fit(grid: Grid, cells: _Cells, patch: npt.NDArray[np.bool_]) -> Line:
     """The patch's main axis, then refitted to all that lies near it (Tukey's biweight)."""
-    line = _axis(cells.points[patch], cells.weights[patch])
+    line = main_axis(cells.points[patch], cells.weights[patch])
     for reach in (4.0, 2.5, 2.5):
         off = line.across(cells.points) / (reach * grid.pitch)
         kept = cells.weights * np.clip(1 - off**2, 0, None) ** 2
         if np.count_nonzero(kept) < 3:
             break
-        line = _axis(cells.points, kept)
+        line = main_axis(cells.points, kept)
     return line
 
 
-def _axis(points: _Floats, weights: _Floats) -> _Line:
-    """The weighted principal axis, in closed form: of two by two numbers it needs no solver."""
-    share = weights / weights.sum()
-    middle = share @ points
-    x, y = (points - middle).T
-    xx, yy, xy = share @ (x * x), share @ (y * y), share @ (x * y)
-    angle = 0.5 * math.atan2(2 * xy, xx - yy)
-    along = np.array([math.cos(angle), math.sin(angle)])
-    return _Line(middle, along if along[1] >= 0 else -along)
-
-
-def _tip_peak(tip: Probability, grid: _Grid, line: _Line) -> tuple[_Floats | None, float]:
+def _tip_peak(tip: Probability, grid: Grid, line: Line) -> tuple[Floats | None, float]:
     """The tip map's highest place within 4 cells of the line, to a fraction of a cell."""
     rows, columns = np.nonzero(tip > 0.05)
     if len(rows) == 0:
@@ -317,27 +236,27 @@ def _tip_peak(tip: Probability, grid: _Grid, line: _Line) -> tuple[_Floats | Non
     return centre[0], float(tip[row, column])
 
 
-def _towards_tip(line: _Line, shown: _Floats, peak: _Floats | None) -> _Line:
+def _towards_tip(line: Line, shown: Floats, peak: Floats | None) -> Line:
     """Needles go down; a flat one goes to where its tip is."""
     if abs(line.along[1]) > _FLAT or peak is None:
         return line
     middle_of_shown = float(np.mean(line.course(shown)))
     if float(line.course(peak[None])[0]) < middle_of_shown:
-        return _Line(line.middle, -line.along)
+        return Line(line.middle, -line.along)
     return line
 
 
 def _measure(
     maps: tuple[Probability, Probability],
-    grid: _Grid,
-    line: _Line,
+    grid: Grid,
+    line: Line,
     supported: tuple[_Cells, npt.NDArray[np.bool_]],
-    peak_at: _Floats | None,
+    peak_at: Floats | None,
     peak: float,
 ) -> Sighting | None:
     (shaft, tip_map), (cells, near) = maps, supported
     points, weights = cells.points, cells.weights
-    start, end = _inside(grid.region, line)
+    start, end = span_within(grid.region, line)
     steps = np.arange(start, end, _STEP * grid.pitch)
     if len(steps) < 4:
         return None
@@ -383,25 +302,13 @@ def _main_run(shown: npt.NDArray[np.bool_], *, bridge: int) -> npt.NDArray[np.in
     return max(runs, key=len)
 
 
-def _tip_shown(tip: Probability, grid: _Grid, at: Point) -> float:
+def _tip_shown(tip: Probability, grid: Grid, at: Point) -> float:
     """The map's sum within a few cells of ``at``, 1 for a bell as the network is taught it."""
     column = (at[0] - grid.region.left + 0.5) * grid.columns / grid.region.width
     row = (at[1] - grid.region.top + 0.5) * grid.rows / grid.region.height
     top, left = max(0, int(row) - _BELL_REACH), max(0, int(column) - _BELL_REACH)
     part = tip[top : int(row) + _BELL_REACH + 1, left : int(column) + _BELL_REACH + 1]
     return min(1.0, float(part.sum()) / _BELL_SUM)
-
-
-def _inside(region: Box, line: _Line) -> tuple[float, float]:
-    """How far along the line the region begins and ends."""
-    low, high = -math.inf, math.inf
-    bounds = ((region.left, region.right - 1), (region.top, region.bottom - 1))
-    for (least, most), at, step in zip(bounds, line.middle, line.along, strict=True):
-        if abs(step) < 1e-9:
-            continue
-        one, other = (least - at) / step, (most - at) / step
-        low, high = max(low, min(one, other)), min(high, max(one, other))
-    return float(low), float(high)
 
 
 def _logistic(weights: tuple[float, ...], features: tuple[float, ...]) -> float:
