@@ -28,7 +28,7 @@ from nerveseg.data.cards import Card
 from nerveseg.data.layouts import reader_of
 from nerveseg.errors import DataError, StoreError
 from nerveseg.types import GrayImage, Sample
-from nerveseg.video.crop import find_region
+from nerveseg.video.crop import textured_box
 
 __all__ = ["ALGORITHM", "Cluster", "Part", "Split", "exists", "load", "make", "path_of", "save"]
 
@@ -224,7 +224,7 @@ def _describe(
 
 def _descriptor(image: GrayImage) -> npt.NDArray[np.float32]:
     """The image region at 32x32 without its slow changes, which all frames of a depth share."""
-    region = image[find_region(image).slices].astype(np.float32)
+    region = image[textured_box(image).slices].astype(np.float32)
     small = cv2.resize(region, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     return np.asarray(small - cv2.GaussianBlur(small, (0, 0), 4.0), dtype=np.float32)
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from nerveseg.types import Box, GrayImage
 from nerveseg.video.margins import fit_to_margins
 
-__all__ = ["RegionTracker", "find_region"]
+__all__ = ["RegionTracker", "find_region", "textured_box"]
 
 _CELL = 4
 """Side of the cells, in pixels of the analysed picture, in which texture is measured."""
@@ -47,19 +47,42 @@ def find_region(pixels: GrayImage) -> Box:
     return _found(pixels) or Box(0, 0, pixels.shape[1], pixels.shape[0])
 
 
+def textured_box(pixels: GrayImage) -> Box:
+    """The rectangle around the textured patch alone, before the margins have their say.
+
+    What the committed splits' look-alikes were found on: a better search for the image's edges
+    must not move pictures from one side of a split to the other.
+    """
+    whole = Box(0, 0, pixels.shape[1], pixels.shape[0])
+    small, scale = _analysed(pixels)
+    patch = _patch(small, aligned=False)
+    if patch is None:
+        return whole
+    cell_px = _CELL / scale
+    return _snap(_bounds(patch, cell_px, whole), whole, reach=round(3 * cell_px))
+
+
 def _found(pixels: GrayImage) -> Box | None:
-    height, width = pixels.shape
-    scale = min(1.0, _ANALYSED_SIDE / max(height, width))
-    small = pixels if scale == 1.0 else _shrink(pixels, scale)
-    if min(small.shape) < 8 * _CELL:
-        return None
-    patch = _largest_patch(_textured_cells(small))
+    small, scale = _analysed(pixels)
+    patch = _patch(small)
     if patch is None:
         return None
     analysed = Box(0, 0, small.shape[1], small.shape[0])
-    box = fit_to_margins(small, _snap(_bounds(patch, analysed), analysed, reach=3 * _CELL))
-    whole = Box(0, 0, width, height)
+    box = fit_to_margins(small, _snap(_bounds(patch, _CELL, analysed), analysed, reach=3 * _CELL))
+    whole = Box(0, 0, pixels.shape[1], pixels.shape[0])
     return _snap(_scaled(box, 1 / scale, whole), whole, reach=math.ceil(1 / scale))
+
+
+def _analysed(pixels: GrayImage) -> tuple[GrayImage, float]:
+    """The picture at the size at which it is looked at, and how much smaller that is."""
+    scale = min(1.0, _ANALYSED_SIDE / max(pixels.shape))
+    return (pixels if scale == 1.0 else _shrink(pixels, scale)), scale
+
+
+def _patch(small: GrayImage, *, aligned: bool = True) -> npt.NDArray[np.bool_] | None:
+    if min(small.shape) < 8 * _CELL:
+        return None
+    return _largest_patch(_textured_cells(small, aligned=aligned))
 
 
 class RegionTracker:
@@ -103,14 +126,18 @@ def _shrink(pixels: GrayImage, scale: float) -> GrayImage:
     )
 
 
-def _textured_cells(pixels: GrayImage) -> npt.NDArray[np.uint8]:
-    """1 for each cell in which most pixels differ from a neighbour, ``uint8`` ``(H/4, W/4)``."""
+def _textured_cells(pixels: GrayImage, *, aligned: bool) -> npt.NDArray[np.uint8]:
+    """1 for each cell in which most pixels differ from a neighbour, ``uint8`` ``(H/4, W/4)``.
+
+    Where the sides are no multiples of a cell, ``aligned`` leaves the rest out; else all cells are
+    stretched over it.
+    """
     kernel = np.ones((3, 3), np.uint8)
     relief = cv2.morphologyEx(pixels, cv2.MORPH_GRADIENT, kernel)
     rough = ((relief > 2) & (pixels > 0)).astype(np.uint8) * 255
     rows, columns = pixels.shape[0] // _CELL, pixels.shape[1] // _CELL
-    whole_cells = rough[: rows * _CELL, : columns * _CELL]
-    density = cv2.resize(whole_cells, (columns, rows), interpolation=cv2.INTER_AREA)
+    counted = rough[: rows * _CELL, : columns * _CELL] if aligned else rough
+    density = cv2.resize(counted, (columns, rows), interpolation=cv2.INTER_AREA)
     density = cv2.blur(density, (5, 5), borderType=cv2.BORDER_REPLICATE)
     return (density > 110).astype(np.uint8)
 
@@ -162,10 +189,10 @@ def _without_side_panels(patch: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return cleared
 
 
-def _bounds(patch: npt.NDArray[np.bool_], whole: Box) -> Box:
+def _bounds(patch: npt.NDArray[np.bool_], cell_px: float, whole: Box) -> Box:
     top, bottom = _covered(patch.sum(axis=1), _COVERAGE * patch.any(axis=0).sum())
     left, right = _covered(patch.sum(axis=0), _COVERAGE * patch.any(axis=1).sum())
-    return _scaled(Box(left, top, right, bottom), _CELL, whole)
+    return _scaled(Box(left, top, right, bottom), cell_px, whole)
 
 
 def _scaled(box: Box, factor: float, whole: Box) -> Box:
