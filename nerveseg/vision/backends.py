@@ -83,7 +83,7 @@ def choose(path: Path, spec: ModelSpec, *, threads: int) -> Runner:
     names = available()
     if names == (_CPU,):
         return open_runner(path, backend=_CPU, threads=threads)
-    key = f"{spec.model_id}|{path.stat().st_size}|{threads}|{','.join(names)}"
+    key = f"{spec.model_id}|{path.stat().st_size}|{threads}|{','.join(names)}|{_TOLERANCE}"
     remembered = _remembered().get(key)
     if remembered in names:
         try:
@@ -104,7 +104,7 @@ def _measure(path: Path, spec: ModelSpec, names: tuple[str, ...], threads: int) 
             continue
         try:
             runner = open_runner(path, backend=name, threads=threads)
-            agrees = float(np.abs(runner.run(picture) - reference).max()) < _TOLERANCE
+            agrees = _agree(runner.run(picture), reference)
         except ModelError as error:
             _log.warning("passing over %s: %s", name, error)
             continue
@@ -114,8 +114,15 @@ def _measure(path: Path, spec: ModelSpec, names: tuple[str, ...], threads: int) 
     return best
 
 
-_TOLERANCE = 0.1
-"""Largest difference in probability between backends: reduced precision, not another answer."""
+_TOLERANCE, _MEAN_TOLERANCE = 0.25, 0.01
+"""Largest and mean difference in probability between backends: reduced precision, not another
+answer. An INT8 model rounds in other places in each, and on noise single pixels differ by 0.13
+where areas, planes and needles on real frames come out alike."""
+
+
+def _agree(one: Tensor, other: Tensor) -> bool:
+    difference = np.abs(one - other)
+    return float(difference.max()) < _TOLERANCE and float(difference.mean()) < _MEAN_TOLERANCE
 
 
 def _time(run: Run, picture: Tensor, *, repeats: int = 7) -> float:
