@@ -53,7 +53,7 @@ def tracking(count=6, seen=None):
     return tracker, count * FRAME_S
 
 
-NONE, SURE, WEAK = None, needle(), needle(tip=0.45)
+NONE, SURE, FAIR, WEAK = None, needle(), needle(tip=0.55), needle(tip=0.46)
 SHAFT = needle(tip=0.1)  # the shaft shows, its tip doesn't
 ELSEWHERE = needle(200.0, entry=(639.0, 40.0), angle=math.pi - 0.9)
 
@@ -61,6 +61,8 @@ ELSEWHERE = needle(200.0, entry=(639.0, 40.0), angle=math.pi - 0.9)
 # s(een), p(redicted), l(ost).
 STORIES = {
     "a still picture is answered at once": ([SURE], "s"),
+    "also for a tip that is fairly sure": ([FAIR, FAIR], "ss"),
+    "which is not enough in a running clip": ([NONE, FAIR, FAIR, FAIR], "llll"),
     "but not for a tip that is in doubt": ([WEAK], "l"),
     "a needle that only the first frame shows": ([SURE, NONE, NONE], "sll"),
     "nothing at all": ([NONE] * 4, "llll"),

@@ -44,8 +44,9 @@ class TrackerSettings:
     """When a needle is believed, followed and given up; times in seconds.
 
     ``start_confidence`` and ``keep_confidence``: confidence in the tip from which one that isn't
-    known is taken up, and one that is known is followed; ``start_shaft_confidence`` and
-    ``keep_shaft_confidence``: the same of the shaft's line. ``predict_s``: a tip that was last
+    known is taken up, and one that is known is followed; ``still_confidence``: the former on a
+    picture that stands for itself, with no next one to be surer of. ``start_shaft_confidence``
+    and ``keep_shaft_confidence``: the same of the shaft's line. ``predict_s``: a tip that was last
     seen longer ago is lost; ``fade_s``: a predicted tip's confidence falls to 37 % in this time.
     A new needle has to agree with itself on ``confirm_hits`` frames in a row and for
     ``confirm_s``, and for ``takeover_s`` while another is still known. After a pause of
@@ -56,8 +57,9 @@ class TrackerSettings:
     of range.
     """
 
-    start_confidence: float = 0.5
-    keep_confidence: float = 0.35
+    still_confidence: float = 0.5
+    start_confidence: float = 0.6
+    keep_confidence: float = 0.45
     start_shaft_confidence: float = 0.6
     keep_shaft_confidence: float = 0.35
     predict_s: float = 0.3
@@ -74,6 +76,7 @@ class TrackerSettings:
     def __post_init__(self) -> None:
         for keep, start in (
             (self.keep_confidence, self.start_confidence),
+            (self.keep_confidence, self.still_confidence),
             (self.keep_shaft_confidence, self.start_shaft_confidence),
         ):
             if not 0 <= keep <= start <= 1:

@@ -10,6 +10,7 @@ is elsewhere is found again.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from nerveseg.types import Needle, NeedleState, NeedleStatus
 from nerveseg.vision.needle.following import Follower
@@ -36,6 +37,7 @@ class NeedleTracker:
     def __init__(self, diagonal_px: float, *, settings: TrackerSettings | None = None) -> None:
         self.diagonal_px = diagonal_px
         self._settings = settings or TrackerSettings()
+        self._still = replace(self._settings, start_confidence=self._settings.still_confidence)
         self.reset()
 
     @property
@@ -105,7 +107,8 @@ class NeedleTracker:
         if self._track is not None and self._track.take(seen, self._now_s):
             return
         if self._rival is None or not self._rival.take(seen, self._now_s):
-            self._rival = Follower.begin(seen, self._px, self._settings, self._now_s)
+            settings = self._still if alone else self._settings
+            self._rival = Follower.begin(seen, self._px, settings, self._now_s)
         rival = self._rival
         if rival is None:
             return
