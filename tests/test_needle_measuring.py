@@ -119,6 +119,7 @@ def test_figures_of_a_clip_worked_by_hand() -> None:
     assert figures["answered"] == pytest.approx(4 / 5)
     assert figures["tip_mm"]["median"] == pytest.approx((0.7 + 6.0) / 2)
     assert figures["said_when_hidden"] == 1.0
+    assert (figures["left_the_plane"], figures["lost_in_time"]) == (1, 0.0)
     assert figures["confident_and_wrong"] == pytest.approx(1 / 8)
     assert (figures["sure"], figures["sure_near"]) == (3, pytest.approx(2 / 3, abs=1e-4))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +119,22 @@ def phantom_figures(followed: Sequence[Sequence[Moment]]) -> dict[str, Any]:
     """What the clips say together; lengths in mm, shares of frames in 0..1.
 
     ``tip_mm``: error of the tip while it is in the plane and was said. ``answered``: share of
-    the frames with the tip in plane on which one was said. ``said_when_hidden``: share of the
-    frames on which the tip had been out of the plane for more than 300 ms and one was still said.
-    ``confident_and_wrong``: share of all frames with a tip said at 0.5 or more, and more than
-    5 mm off. ``sure_near``: among the tips said at 0.85 or more, the share within 2 % of the
-    picture's diagonal, and ``sure`` how many those are.
+    the frames with the tip in plane on which one was said. ``left_the_plane``: how often the tip
+    did so for more than 300 ms, and ``lost_in_time`` the share of these in which it was lost by
+    then. ``said_when_hidden``: share of the frames on which the tip had been out of the plane for
+    more than 300 ms and one was still said. ``confident_and_wrong``: share of all frames with a
+    tip said at 0.5 or more, and more than 5 mm off. ``sure_near``: among the tips said at 0.85 or
+    more, the share within 2 % of the picture's diagonal, and ``sure`` how many those are.
     """
     moments = [moment for clip in followed for moment in clip]
     seen = [m.error_mm for m in moments if m.visible and m.status != "lost"]
     hidden = [m for m in moments if m.hidden_s > LOST_WITHIN_S]
+    due = [
+        now
+        for clip in followed
+        for before, now in pairwise(clip)
+        if before.hidden_s <= LOST_WITHIN_S < now.hidden_s
+    ]
     wrong = [
         m
         for m in moments
@@ -140,6 +147,8 @@ def phantom_figures(followed: Sequence[Sequence[Moment]]) -> dict[str, Any]:
         "frames": len(moments),
         "tip_mm": {"median": round(float(median), 2), "p95": round(float(p95), 2)},
         "answered": _share(m.status != "lost" for m in moments if m.visible),
+        "left_the_plane": len(due),
+        "lost_in_time": _share(m.status == "lost" for m in due),
         "said_when_hidden": _share(m.status != "lost" for m in hidden),
         "confident_and_wrong": round(len(wrong) / max(1, len(moments)), 4),
         "sure": len(sure),
