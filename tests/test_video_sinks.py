@@ -259,3 +259,20 @@ def test_a_scale_is_never_made_of_nonsense(wrong):
         calibration.mm_per_px_from_points((0, 0), (0, 100), distance_mm=wrong)
     with pytest.raises(SourceError, match="further apart"):
         calibration.mm_per_px_from_points((5, 5), (5, 5), distance_mm=10)
+
+
+def test_ctrl_c_waits_until_a_frame_is_whole_and_then_counts() -> None:
+    done: list[str] = []
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), sinks.uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        done.append("the rest of the block")
+    assert done == ["the rest of the block"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_error_within_is_told_and_the_handler_put_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(OSError, match="full"), sinks.uninterrupted():
+        raise OSError("full")
+    assert signal.getsignal(signal.SIGINT) is before

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import importlib.util
 import os
+import signal
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self
 
 import cv2
@@ -22,7 +24,7 @@ from nerveseg.types import Mask
 from nerveseg.video.containers import read_container
 from nerveseg.video.quiet import quiet_decoders
 
-__all__ = ["VideoWriter", "write_bytes", "write_png"]
+__all__ = ["VideoWriter", "uninterrupted", "write_bytes", "write_png"]
 
 _KEYFRAME_EVERY = 15
 """A player that steps or scrubs decodes from the last keyframe: at most 14 frames back."""
@@ -189,6 +191,26 @@ def _verify(path: Path) -> None:
         raise StoreError(f"{path} is incomplete: the disk may be full; free some space, try again")
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait until the block is done.
+
+    A packet that is lost between encoder and file, a keyframe say, leaves what follows unreadable.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    pressed: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: pressed.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        before(*pressed[-1])
+
+
 class _Encoder(ABC):
     """What turns frames of an even size into a file; ``silent`` if it hides failed writes."""
 
@@ -235,11 +257,11 @@ class _H264(_Encoder):
     def add(self, bgr: npt.NDArray[np.uint8], tick: int) -> None:
         frame = self._av.VideoFrame.from_ndarray(bgr, format="bgr24")
         frame.pts, frame.time_base = tick, Fraction(1, _TICKS)
-        with self._as_os_error():
+        with uninterrupted(), self._as_os_error():
             self._file.mux(self._stream.encode(frame))
 
     def finish(self) -> None:
-        with self._as_os_error(), self._file:
+        with uninterrupted(), self._as_os_error(), self._file:
             self._file.mux(self._stream.encode(None))
 
     @contextmanager
