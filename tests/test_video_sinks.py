@@ -264,9 +264,14 @@ def test_a_scale_is_never_made_of_nonsense(wrong):
 def test_ctrl_c_waits_until_a_frame_is_whole_and_then_counts() -> None:
     done: list[str] = []
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), sinks.uninterrupted():
-        signal.raise_signal(signal.SIGINT)
-        done.append("the rest of the block")
+
+    def interrupted() -> None:
+        with sinks.uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            done.append("the rest of the block")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert done == ["the rest of the block"]
     assert signal.getsignal(signal.SIGINT) is before
 
