@@ -18,7 +18,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from nerveseg.data import cards
-from nerveseg.phantom import Phantom
+from nerveseg.phantom import Phantom, blocks
 from nerveseg.types import Sample
 from nerveseg.vision.preprocess import ModelSpec
 from train import augment
@@ -36,7 +36,6 @@ PHANTOM = "phantom"
 """The card of synthetic frames: rendered, not read."""
 
 _VALIDATION_SCENES = 400
-_BLOCKS = ("axillary", "femoral", "interscalene", "popliteal-sciatic")
 
 
 def fit(
@@ -99,7 +98,7 @@ def phantom_samples(frames: int, *, seed: int) -> Iterator[Sample]:
     """``frames`` synthetic samples, every block in turn, a new patient every fourth frame."""
     for start in range(0, frames, 4):
         number = seed * 100_000 + start
-        block = _BLOCKS[(start // 4) % len(_BLOCKS)]
+        block = blocks()[(start // 4) % len(blocks())]
         probe = "curved" if (start // 4) % 5 == 4 else "linear"
         phantom = Phantom(block, seed=number, probe=probe)
         for shot in phantom.frames(min(4, frames - start), fps=2.0):

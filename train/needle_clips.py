@@ -13,7 +13,7 @@ import numpy as np
 
 from nerveseg import pipeline
 from nerveseg.errors import ModelError
-from nerveseg.phantom import Difficulty, Phantom, PhantomFrame
+from nerveseg.phantom import Difficulty, Phantom, PhantomFrame, blocks
 from nerveseg.types import Frame, FrameResult, NeedleState
 from nerveseg.video import sources
 from nerveseg.vision.preprocess import NEEDLE_TIP
@@ -35,7 +35,6 @@ MEDIUM = Difficulty(visibility=0.75)
 CONFIDENT = 0.5
 WRONG_MM = 5.0
 LOST_WITHIN_S = 0.3
-_BLOCKS = ("axillary", "femoral", "interscalene", "popliteal-sciatic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ def follow_phantoms(
     followed = []
     for number in range(clips):
         phantom = Phantom(
-            _BLOCKS[number % len(_BLOCKS)],
+            blocks()[number % len(blocks())],
             seed=seed + number,
             probe="curved" if number % 4 == 3 else "linear",
             difficulty=difficulty,

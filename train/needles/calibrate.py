@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from nerveseg.types import Box, Needle
-from nerveseg.vision.needle.observe import Sighting, sightings
+from nerveseg.types import Box
+from nerveseg.vision.needle.observe import sightings
 from nerveseg.vision.segment import Segmenter
 from train.needle_scores import TOLERANCE, TrueNeedle, score_needle
 from train.needles.scenes import Scene
@@ -53,7 +53,7 @@ def judge(segmenter: Segmenter, scene: Scene) -> Iterator[Judged]:
             continue
         deep = scene.needle.tip_xy or _deep_end(scene)
         truth = TrueNeedle(scene.needle.entry_xy, deep)
-        score = score_needle(_needle(sighting), truth, (height, width))
+        score = score_needle(sighting.needle(shaft=1.0, tip=1.0), truth, (height, width))
         near = scene.needle.tip_xy is not None and score.tip_share <= TOLERANCE
         yield Judged(sighting.features, line=score.found, tip=score.found and near)
 
@@ -75,17 +75,6 @@ def logistic_fit(features: npt.NDArray[np.float64], right: Sequence[bool]) -> tu
     fitted = minimize(cost, np.zeros(scaled.shape[1]), method="BFGS").x
     weights = fitted[1:] / spread
     return (float(fitted[0] - weights @ mean), *(float(w) for w in weights))
-
-
-def _needle(sighting: Sighting) -> Needle:
-    return Needle(
-        entry_xy=sighting.entry_xy,
-        tip_xy=sighting.tip_xy,
-        confidence=1.0,
-        shaft_confidence=1.0,
-        shaft_xy=sighting.shaft_xy,
-        visible_share=sighting.visible_share,
-    )
 
 
 def _deep_end(scene: Scene) -> tuple[float, float]:

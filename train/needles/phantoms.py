@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from nerveseg.phantom import Difficulty, Phantom, PhantomFrame
+from nerveseg.phantom import Difficulty, Phantom, PhantomFrame, blocks
 from nerveseg.types import Box
 from nerveseg.video.crop import find_region
 from train.needles.render import DrawnNeedle, band
@@ -15,7 +15,6 @@ from train.needles.scenes import Scene
 
 __all__ = ["phantom_scenes"]
 
-_BLOCKS = ("axillary", "femoral", "interscalene", "popliteal-sciatic")
 _PER_PHANTOM = 6
 _UNSURE_PX = 9.0
 
@@ -26,7 +25,7 @@ def phantom_scenes(count: int, *, seed: int, side: int = 256) -> Iterator[Scene]
     for start in range(0, count, _PER_PHANTOM):
         number = start // _PER_PHANTOM
         phantom = Phantom(
-            _BLOCKS[number % len(_BLOCKS)],
+            blocks()[number % len(blocks())],
             seed=seed * 100_000 + number,
             probe="curved" if number % 3 == 2 else "linear",
             size=(384, 384),

@@ -66,6 +66,17 @@ class Sighting:
     visible_share: float
     features: tuple[float, ...]
 
+    def needle(self, *, shaft: float, tip: float) -> Needle:
+        """The same with the confidence (0..1) in its line and in its tip."""
+        return Needle(
+            entry_xy=self.entry_xy,
+            tip_xy=self.tip_xy,
+            confidence=tip,
+            shaft_confidence=shaft,
+            shaft_xy=self.shaft_xy,
+            visible_share=self.visible_share,
+        )
+
 
 def observe(
     segmentation: Segmentation, pixels: GrayImage, confidence: Mapping[str, tuple[float, ...]]
@@ -78,7 +89,9 @@ def observe(
     """
     best: Needle | None = None
     for sighting in sightings(segmentation):
-        needle = _needle(sighting, confidence)
+        shaft = _logistic(confidence["shaft"], sighting.features)
+        tip = min(shaft, _logistic(confidence["tip"], sighting.features))
+        needle = sighting.needle(shaft=shaft, tip=tip)
         if best is None or _sureness(needle) > _sureness(best):
             best = needle
     if best is None or best.shaft_confidence < LEAST_SHAFT_CONFIDENCE:
@@ -108,18 +121,6 @@ def sightings(segmentation: Segmentation) -> Iterator[Sighting]:
         found = _measure((shaft, tip), grid, line, (cells, near), peak_at, peak)
         if found is not None:
             yield found
-
-
-def _needle(sighting: Sighting, confidence: Mapping[str, tuple[float, ...]]) -> Needle:
-    shaft = _logistic(confidence["shaft"], sighting.features)
-    return Needle(
-        entry_xy=sighting.entry_xy,
-        tip_xy=sighting.tip_xy,
-        confidence=min(shaft, _logistic(confidence["tip"], sighting.features)),
-        shaft_confidence=shaft,
-        shaft_xy=sighting.shaft_xy,
-        visible_share=sighting.visible_share,
-    )
 
 
 def _settled(needle: Needle, pixels: GrayImage, region: Box) -> Needle:
