@@ -51,11 +51,11 @@ $(PY):
 	$(PY) -m pip install --quiet --upgrade pip
 
 $(RUN_STAMP): pyproject.toml | $(PY)
-	$(PY) -m pip install --quiet -e '.[openvino,video]'
+	$(PY) -m pip install --quiet -e '.[openvino,video,igtl]'
 	@touch $@
 
 # torch is pinned and installed first, so that pip settles for the build that it finds for it.
 $(ALL_STAMP): pyproject.toml | $(PY)
 	$(PY) -m pip install --quiet torch==2.13.0
-	$(PY) -m pip install --quiet -e '.[openvino,video,train,dev]'
+	$(PY) -m pip install --quiet -e '.[openvino,video,igtl,train,dev]'
 	@touch $@ $(RUN_STAMP)
