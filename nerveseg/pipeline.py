@@ -55,12 +55,14 @@ _ABSENT = StructureStats(area_px=0, centroid_xy=None, mean_confidence=None, cont
 
 
 def run(
-    frames: Iterable[Frame], segmenter: Segmenter, *, crop: bool = True
+    frames: Iterable[Frame], segmenter: Segmenter, *, crop: bool | Box = True
 ) -> Iterator[FrameResult]:
     """Everything that is found on every frame of one clip, in order.
 
     With ``crop`` the network sees only the ultrasound image inside the scanner's chrome, which
-    is taken to stay where it is through the clip; without, it sees the whole frame. Outlines are
+    is taken to stay where it is through the clip; without, it sees the whole frame. A `Box` says
+    where the image is; what of it lies outside a frame is left out, and the image looked for
+    where all of it does. Outlines are
     steadied over time, and planes and needle followed, within this clip alone: a picture that
     stands for itself is a clip of one frame. Errors of the source (`SourceError`) and of the
     model (`ModelError`) pass through.
@@ -68,15 +70,14 @@ def run(
     regions = RegionTracker()
     memory = _Memory(segmenter.spec)
     for frame in frames:
-        height, width = frame.pixels.shape
         watch = _Stopwatch()
-        region = regions.update(frame.pixels) if crop else Box(0, 0, width, height)
+        region = _region(crop, frame.pixels, regions)
         watch.lap("crop")
         tensor = segmenter.preprocess(frame.pixels, region)
         watch.lap("preprocess")
         answer = segmenter.infer(tensor)
         watch.lap("inference")
-        segmentation = segmenter.segmentation(answer, region, (height, width))
+        segmentation = segmenter.segmentation(answer, region, frame.pixels.shape)
         segmentation = memory.steadier.update(segmentation, frame.pixels)
         watch.lap("steady")
         needle = memory.follow(segmentation, frame)
@@ -101,6 +102,15 @@ def run(
             warnings=notices,
             steadiness=memory.steadier.steadiness,
         )
+
+
+def _region(crop: bool | Box, pixels: GrayImage, regions: RegionTracker) -> Box:
+    height, width = pixels.shape
+    if crop is False:
+        return Box(0, 0, width, height)
+    if isinstance(crop, Box) and crop.left < width and crop.top < height:
+        return Box(crop.left, crop.top, min(crop.right, width), min(crop.bottom, height))
+    return regions.update(pixels)
 
 
 class _Memory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,7 +24,7 @@ DEFAULT_MODEL = "nerveseg-int8.onnx"
 
 
 class Segmenter:
-    """A network ready to run. Not for several threads at once: give each its own.
+    """A network ready to run. Threads that share one take turns at `infer`.
 
     The three steps of `predict` are public too, so that a pipeline can time them.
     """
@@ -31,6 +32,8 @@ class Segmenter:
     def __init__(self, spec: ModelSpec, runner: backends.Runner) -> None:
         self.spec = spec
         self._runner = runner
+        # Not every backend can be run by two threads at once.
+        self._turn = threading.Lock()
 
     @classmethod
     def load(
@@ -68,7 +71,8 @@ class Segmenter:
 
     def infer(self, tensor: Tensor) -> Tensor:
         """Run the network: probabilities, ``float32`` ``(1, C, h', w')``."""
-        return self._runner.run(tensor)
+        with self._turn:
+            return self._runner.run(tensor)
 
     def segmentation(
         self, answer: Tensor, region: Box, frame_shape: tuple[int, int]

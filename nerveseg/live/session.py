@@ -1,0 +1,377 @@
+"""One live source, from capture to result: the newest frame wins, nothing queues.
+
+::
+
+    session = LiveSession("uvc:0", Segmenter.load())
+    session.add_listener(hub)
+    session.start()
+    ...
+    session.close()
+
+Capture and analysis each run at their own pace in their own thread; who shows frames runs at a
+third. Frames that come while another is analysed are shown, and passed over by the analysis.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from nerveseg import anatomy, pipeline
+from nerveseg.anatomy import Block
+from nerveseg.errors import NervesegError
+from nerveseg.live.capture import Capture, Patience
+from nerveseg.live.clock import SessionClock
+from nerveseg.live.counts import Counts
+from nerveseg.live.newest import Handed, Newest
+from nerveseg.live.settings import Crop, DeviceSettings
+from nerveseg.live.targets import TargetWatch
+from nerveseg.live.values import Listener, LiveFrame, LiveResult, LiveStatus, Notice
+from nerveseg.live.watch import NOTICES, PictureWatch, pace_notices
+from nerveseg.types import Box, Frame, FrameResult
+from nerveseg.video import sources
+from nerveseg.video.clip import Clip
+from nerveseg.vision.segment import Segmenter
+
+__all__ = ["Event", "LiveSession"]
+
+_logger = logging.getLogger(__name__)
+
+_PULSE_S = 0.1
+_STATUS_EVERY_S = 0.5
+_EVENTS_KEPT = 2000
+_FAILED_PAUSE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened: when (seconds since the epoch), its key, and in words."""
+
+    at: float
+    key: str
+    text: str
+
+
+class LiveSession:
+    """Runs one source until it is closed.
+
+    ``settings`` are the device's; ``block`` the name of the block whose structures are watched
+    for; ``opener`` opens the source, again each time that it vanished. Raises `NervesegError` for
+    a block that the syllabus doesn't have.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        segmenter: Segmenter,
+        *,
+        settings: DeviceSettings | None = None,
+        block: str | None = None,
+        opener: Callable[[str], Clip] = sources.open,
+        patience: Patience | None = None,
+    ) -> None:
+        self.uri = uri
+        self._segmenter = segmenter
+        self._settings = settings or DeviceSettings()
+        self._block = None if block is None else _block(block)
+        self._targets = self._new_targets()
+        self._listeners: tuple[Listener, ...] = ()
+        self._suppliers: tuple[Callable[[], Iterable[Notice]], ...] = ()
+        self._began_s = time.monotonic()
+        self._clock = SessionClock()
+        self._opening = 0
+        self._pictures = PictureWatch()
+        self._waiting = Newest()
+        self._counts = Counts()
+        self._lock = threading.RLock()
+        self._frozen: LiveFrame | None = None
+        self._shown: LiveFrame | None = None
+        self._latest: LiveResult | None = None
+        self._trouble: Notice | None = None
+        self._told: tuple[object, ...] = ()
+        self._events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
+        self._closed = threading.Event()
+        self._capture = Capture(
+            lambda: opener(uri),
+            self._take,
+            on_problem=lambda problem: self._note("source", problem),
+            patience=patience,
+        )
+        self._threads = [
+            threading.Thread(target=work, name=f"nerveseg-live-{name}", daemon=True)
+            for name, work in (("analysis", self._analyse), ("pulse", self._pulse))
+        ]
+
+    def start(self) -> None:
+        """Open the source and begin; returns at once."""
+        self._capture.start()
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Let go of the source and end all threads; once more does no harm."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._waiting.close()
+        self._capture.close()
+        for thread in self._threads:
+            if thread.is_alive() and thread is not threading.current_thread():
+                thread.join(10)
+        self._tell_status()
+
+    def add_listener(self, listener: Listener) -> None:
+        """Have ``listener`` hear of all from now on."""
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+    def remove_listener(self, listener: Listener) -> None:
+        """Have it hear nothing more."""
+        with self._lock:
+            self._listeners = tuple(one for one in self._listeners if one is not listener)
+
+    def add_notices(self, supplier: Callable[[], Iterable[Notice]]) -> None:
+        """Have the notices of somebody else, a recorder say, told with the session's own."""
+        with self._lock:
+            self._suppliers = (*self._suppliers, supplier)
+
+    def remove_notices(self, supplier: Callable[[], Iterable[Notice]]) -> None:
+        """Have them told no more."""
+        with self._lock:
+            # Bound methods are made anew each time that they are named: equal, not identical.
+            self._suppliers = tuple(one for one in self._suppliers if one != supplier)
+
+    @property
+    def settings(self) -> DeviceSettings:
+        """The device's settings now."""
+        return self._settings
+
+    def change(self, settings: DeviceSettings) -> None:
+        """Go on with other settings; another crop or scale analyses the newest frame anew."""
+        with self._lock:
+            before, self._settings = self._settings, settings
+            again = (before.crop, before.mm_per_px) != (settings.crop, settings.mm_per_px)
+            if again and self._frozen is not None:
+                self._frozen = self._latest = None
+                self._frozen = self._scaled(self._shown)
+            frozen = self._frozen
+        if again:
+            self._waiting.restart()
+            if frozen is not None:
+                self._waiting.put(frozen)
+        self._tell_status()
+
+    @property
+    def block(self) -> str | None:
+        """The block whose structures are watched for."""
+        return None if self._block is None else self._block.name
+
+    def watch_for(self, block: str | None) -> None:
+        """Watch for the structures of another block; `NervesegError` if there is no such."""
+        found = None if block is None else _block(block)
+        with self._lock:
+            self._block = found
+            self._targets = self._new_targets()
+
+    @property
+    def frozen(self) -> LiveFrame | None:
+        """The frame at which the picture stands, if it does."""
+        return self._frozen
+
+    @property
+    def latest(self) -> LiveResult | None:
+        """The newest result; while frozen, that of the frozen frame once it is there."""
+        return self._latest
+
+    def freeze(self) -> LiveFrame | None:
+        """Stand still at the newest frame, and have it analysed itself; ``None`` without one."""
+        with self._lock:
+            self._frozen = shot = self._frozen or self._shown
+            latest = self._latest
+        if shot is None:
+            return None
+        if latest is not None and latest.shot is shot:
+            self._tell(lambda listener: listener.on_result(latest))
+        else:
+            self._waiting.put(shot)
+        self._tell_status()
+        return shot
+
+    def unfreeze(self) -> None:
+        """Go on with what the source shows now."""
+        with self._lock:
+            self._frozen = None
+        self._tell_status()
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What happened so far, the oldest first, as far as it is kept."""
+        return tuple(self._events)
+
+    @property
+    def status(self) -> LiveStatus:
+        """How it goes now."""
+        capture, now_s = self._capture, time.monotonic()
+        status = LiveStatus(
+            capture.state,
+            promised_fps=capture.promised_fps,
+            source=capture.facts,
+            frozen=self._frozen is not None,
+        )
+        status = self._counts.told_in(status, now_s)
+        return replace(status, notices=tuple(self._notices(status)))
+
+    def _notices(self, status: LiveStatus) -> Iterator[Notice]:
+        problem = self._capture.problem
+        if status.state == "failed":
+            yield Notice("failed", problem or "the source can't be opened", "choose another source")
+        elif status.state == "lost":
+            words = NOTICES["no picture"]
+            yield Notice(words.key, f"{words.text}: {problem}", words.advice)
+        elif status.state == "live":
+            yield from self._pictures.notices
+            if self._counts.settled(time.monotonic()):
+                yield from pace_notices(status)
+        if self._trouble is not None:
+            yield self._trouble
+        for supplier in self._suppliers:
+            with suppress(Exception):
+                yield from supplier()
+
+    # The capture's thread
+
+    def _take(self, frame: Frame, opening: int) -> None:
+        captured_at, arrived_s = time.time(), time.monotonic() - self._began_s
+        if opening != self._opening:
+            self._opening = opening
+            self._clock.reopen()
+        faults = self._clock.faults
+        time_s = self._clock.read(frame.time_s, arrived_s)
+        if self._clock.faults != faults:
+            self._note("time", f"the source gave the time {frame.time_s} out of turn")
+        number = self._counts.delivered
+        shot = LiveFrame(
+            Frame(number, time_s, frame.pixels, self._settings.mm_per_px or frame.mm_per_px),
+            captured_at,
+            opening,
+        )
+        self._look_at(shot)
+        self._tell(lambda listener: listener.on_capture(shot))
+        with self._lock:
+            if self._frozen is not None:
+                return
+            self._shown = shot
+        self._counts.passed_over += self._waiting.put(shot)
+        self._tell(lambda listener: listener.on_frame(shot))
+
+    def _look_at(self, shot: LiveFrame) -> None:
+        latest = self._latest
+        region = None
+        if latest is not None and latest.result.frame.pixels.shape == shot.frame.pixels.shape:
+            region = latest.result.segmentation.region
+        now_s = time.monotonic()
+        self._pictures.update(shot.frame.pixels, region, now_s)
+        self._counts.came(now_s, distinct=self._pictures.distinct)
+
+    # The analysis's thread
+
+    def _analyse(self) -> None:
+        while not self._closed.is_set():
+            self._waiting.begin()
+            try:
+                shots = Handed(self._waiting)
+                crop = _crop(self._settings.crop)
+                for result in pipeline.run(shots, self._segmenter, crop=crop):
+                    self._found(shots.last, result)
+            except Exception as error:
+                # A picture that the analysis can't stand mustn't end the session.
+                _logger.exception("analysing a live frame failed")
+                self._fail(error)
+                self._closed.wait(_FAILED_PAUSE_S)
+
+    def _fail(self, error: Exception) -> None:
+        words = str(error) if isinstance(error, NervesegError) else type(error).__name__
+        advice = "it is tried again; the log tells more"
+        self._trouble = Notice("analysis failed", f"The analysis failed: {words}", advice)
+        self._note("analysis failed", words)
+
+    def _found(self, shot: LiveFrame, result: FrameResult) -> None:
+        with self._lock:
+            targets = () if self._targets is None else self._targets.update(result)
+            frozen = self._frozen
+        found = LiveResult(shot, result, time.time(), targets)
+        self._trouble = None
+        self._counts.analysed_one(time.monotonic(), found)
+        if frozen is not None and shot is not frozen:
+            return  # overtaken by the freeze
+        self._latest = found
+        self._tell(lambda listener: listener.on_result(found))
+
+    # The pulse's thread
+
+    def _pulse(self) -> None:
+        due_s = 0.0
+        while not self._closed.wait(_PULSE_S):
+            status, now_s = self.status, time.monotonic()
+            keys = tuple(notice.key for notice in status.notices)
+            if now_s >= due_s or (status.state, keys) != self._told:
+                due_s = now_s + _STATUS_EVERY_S
+                self._tell_status(status)
+
+    def _tell_status(self, status: LiveStatus | None = None) -> None:
+        status = status or self.status
+        self._log_changes(status)
+        self._tell(lambda listener: listener.on_status(status))
+
+    def _log_changes(self, status: LiveStatus) -> None:
+        keys = tuple(notice.key for notice in status.notices)
+        with self._lock:
+            before, self._told = self._told, (status.state, keys)
+        state, *rest = before or (None, ())
+        if state != status.state:
+            self._note("state", status.state)
+        known = rest[0] if rest and isinstance(rest[0], tuple) else ()
+        for notice in status.notices:
+            if notice.key not in known:
+                self._note(notice.key, notice.text)
+        for key in known:
+            if key not in keys:
+                self._note(str(key), "over")
+
+    def _note(self, key: str, text: str) -> None:
+        self._events.append(Event(time.time(), key, text))
+        _logger.info("%s: %s: %s", self.uri, key, text)
+
+    def _tell(self, call: Callable[[Listener], None]) -> None:
+        for listener in self._listeners:
+            try:
+                call(listener)
+            except Exception:
+                _logger.exception("a listener of %s failed", self.uri)
+
+    def _new_targets(self) -> TargetWatch | None:
+        if self._block is None:
+            return None
+        return TargetWatch(self._block, self._segmenter.spec.areas)
+
+    def _scaled(self, shot: LiveFrame | None) -> LiveFrame | None:
+        if shot is None:
+            return None
+        scale = self._settings.mm_per_px or shot.frame.mm_per_px
+        return replace(shot, frame=replace(shot.frame, mm_per_px=scale))
+
+
+def _crop(crop: Crop) -> bool | Box:
+    return crop if isinstance(crop, Box) else crop == "auto"
+
+
+def _block(name: str) -> Block:
+    blocks = anatomy.default().blocks
+    if name not in blocks:
+        raise NervesegError(f"there is no block {name!r}; there are {', '.join(blocks)}")
+    return blocks[name]

@@ -1,0 +1,214 @@
+"""Is the picture fit to be judged? What a session says about itself when it isn't.
+
+Pure: pictures and times go in, notices come out. The thresholds are grey levels of 255 and
+seconds; what they were tried on is said beside each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from nerveseg.live.values import LiveStatus, Notice
+from nerveseg.types import Box, GrayImage
+
+__all__ = ["NOTICES", "PictureWatch", "pace_notices"]
+
+NOTICES = {
+    notice.key: notice
+    for notice in (
+        Notice(
+            "no picture",
+            "No new picture from the source",
+            "check the cable and the probe; it is tried again by itself",
+        ),
+        Notice(
+            "frozen",
+            "The picture stands still",
+            "unfreeze the scanner, or unplug the grabber and plug it in again",
+        ),
+        Notice(
+            "black",
+            "The picture is black",
+            "switch the scanner's video output on, or choose another source",
+        ),
+        Notice(
+            "blank",
+            "The picture is blank: no signal",
+            "check the cable between scanner and grabber",
+        ),
+        Notice(
+            "in air",
+            "The probe seems to be in the air",
+            "put it on the phantom with enough gel",
+        ),
+        Notice(
+            "too dark",
+            "Too dark to judge",
+            "turn the gain up; outlines on so dark a picture mean little",
+        ),
+        Notice(
+            "too bright",
+            "Too bright to judge",
+            "turn the gain down; outlines on so bright a picture mean little",
+        ),
+        Notice(
+            "slow source",
+            "The source gives few pictures a second",
+            "ask for another size or format, use a USB 3 port, or lower the depth",
+        ),
+        Notice(
+            "slow analysis",
+            "This computer is too slow for every frame",
+            "close other programs; the overlay is older than the picture",
+        ),
+        Notice(
+            "no ultrasound",
+            "This doesn't look like ultrasound",
+            "choose another source: this one looks like a camera or a screen",
+        ),
+    )
+}
+"""Every notice about picture and pace, by its key."""
+
+_LASTING_S = {"frozen": 1.0, "black": 0.5, "blank": 0.5, "no ultrasound": 2.0}
+_LASTING_ELSE_S = 1.0
+"""For how long a thing has to be so before it is told: one dark frame is no news."""
+
+_EVEN = 2.0
+"""Grey levels: a picture that deviates less shows nothing. Scanners' noise alone gives 3."""
+
+_BLACK = 24.0
+"""Grey levels: an even picture darker than that is black; brighter ones are a test colour."""
+
+_DARK, _BRIGHT = 45.0, 250.0
+"""Grey levels that 98 % of the image region's pixels lie below, and above which half of them do
+not lie, if there is to be anything to see. Real clips have 98 % below 110 to 230."""
+
+_SATURATED_SHARE = 0.4
+
+_NEAR_SHARE = 0.2
+"""The top part of the image region, where a probe in air shows its own reverberation."""
+
+_IN_AIR = (40.0, 10.0, 4.0)
+"""Grey levels: in air the mean of the near part's rows reaches the first, and the mean below the
+near part is under the second with a deviation of its rows under the third."""
+
+_SIDE = 160
+"""Longer side at which a picture is looked at; speckle isn't needed here."""
+
+_SLOW_FPS, _SLOW_SHARE = 12.0, 0.6
+"""A source is slow below this many distinct frames a second, or below this share of what it
+promised. Scanners deliver 15 to 25."""
+
+_ANALYSED_FPS, _ANALYSED_SHARE = 10.0, 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is true of one picture, by the keys of `NOTICES`."""
+
+    keys: frozenset[str]
+
+
+class PictureWatch:
+    """Follows one source's pictures; says what has been wrong with them for a while."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the source."""
+        self._last: GrayImage | None = None
+        self._since_s: dict[str, float] = {}
+        self._now_s = 0.0
+        self.distinct = False
+
+    def update(self, pixels: GrayImage, region: Box | None, now_s: float) -> None:
+        """The next picture, ``uint8`` ``(H, W)``, and its image region if it is known.
+
+        ``distinct`` then tells whether it differs from the one before it, in any pixel.
+        """
+        self.distinct = self._last is None or not np.array_equal(self._last, pixels)
+        self._last, self._now_s = pixels, now_s
+        wrong = set() if self.distinct else {"frozen"}
+        wrong.update(_wrong_with(pixels, region))
+        for key in [key for key in self._since_s if key not in wrong]:
+            del self._since_s[key]
+        for key in wrong:
+            self._since_s.setdefault(key, now_s)
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What has been so for long enough to be told, as of the last picture."""
+        return tuple(
+            notice
+            for key, notice in NOTICES.items()
+            if key in self._since_s
+            and self._now_s - self._since_s[key] >= _LASTING_S.get(key, _LASTING_ELSE_S)
+        )
+
+
+def pace_notices(status: LiveStatus) -> tuple[Notice, ...]:
+    """What the rates of a session that is live say about source and computer, in figures."""
+    return tuple(_pace(status))
+
+
+def _pace(status: LiveStatus) -> Iterator[Notice]:
+    # A picture that stands still has no rate: that is told as such.
+    if status.distinct_fps > 0 and _is_slow(status):
+        yield _told("slow source", _pace_words(status))
+    wanted = min(_ANALYSED_FPS, _ANALYSED_SHARE * status.delivered_fps)
+    if not status.frozen and status.analysed_fps < wanted:
+        words = f"{status.analysed_fps:.0f} of {status.delivered_fps:.0f} frames a second"
+        yield _told("slow analysis", words)
+
+
+def _is_slow(status: LiveStatus) -> bool:
+    promised = status.promised_fps or 0.0
+    return status.distinct_fps < max(_SLOW_FPS, _SLOW_SHARE * min(promised, 30.0))
+
+
+def _pace_words(status: LiveStatus) -> str:
+    words = f"{status.delivered_fps:.0f} a second"
+    if status.promised_fps:
+        words += f", {status.promised_fps:.0f} promised"
+    if status.distinct_fps < 0.8 * status.delivered_fps:
+        words += f", only {status.distinct_fps:.0f} of them new"
+    return words
+
+
+def _told(key: str, words: str) -> Notice:
+    notice = NOTICES[key]
+    return Notice(key, f"{notice.text} ({words})", notice.advice)
+
+
+def _wrong_with(pixels: GrayImage, region: Box | None) -> Iterable[str]:
+    """Keys of what is wrong with one picture: at most one, the gravest."""
+    whole = _small(pixels)
+    if float(whole.std()) < _EVEN:
+        return ("black",) if float(whole.mean()) < _BLACK else ("blank",)
+    inner = whole if region is None else _small(pixels[region.slices])
+    if _in_air(inner):
+        return ("in air",)
+    if float(np.percentile(inner, 98)) < _DARK:
+        return ("too dark",)
+    if float(np.mean(inner >= _BRIGHT)) > _SATURATED_SHARE:
+        return ("too bright",)
+    return ()
+
+
+def _in_air(inner: GrayImage) -> bool:
+    """Bright level bands under the probe's face, and nothing below: reverberation in the lens."""
+    near = max(1, round(_NEAR_SHARE * inner.shape[0]))
+    rows = inner.mean(axis=1)
+    bright, dark, even = _IN_AIR
+    far = rows[near:]
+    return bool(far.size and rows[:near].max() >= bright and far.mean() < dark and far.std() < even)
+
+
+def _small(pixels: GrayImage) -> GrayImage:
+    step = max(1, max(pixels.shape) // _SIDE)
+    return np.ascontiguousarray(pixels[::step, ::step])
