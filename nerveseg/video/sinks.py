@@ -24,7 +24,7 @@ from nerveseg.types import Mask
 from nerveseg.video.containers import read_container
 from nerveseg.video.quiet import quiet_decoders
 
-__all__ = ["VideoWriter", "uninterrupted", "write_bytes", "write_png"]
+__all__ = ["VideoWriter", "storing", "uninterrupted", "write_bytes", "write_png"]
 
 _KEYFRAME_EVERY = 15
 """A player that steps or scrubs decodes from the last keyframe: at most 14 frames back."""
@@ -46,7 +46,8 @@ _REASONS = {
 
 
 @contextmanager
-def _stored(path: Path) -> Iterator[None]:
+def storing(path: Path) -> Iterator[None]:
+    """Turn an `OSError` of the block into a `StoreError` that says why ``path`` can't be written."""
     try:
         yield
     except OSError as error:
@@ -66,7 +67,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     """
     path = Path(path)
     partial = _partial(path)
-    with _stored(path):
+    with storing(path):
         try:
             partial.write_bytes(content)
             partial.replace(path)
@@ -119,7 +120,7 @@ class VideoWriter:
         self._last_tick = -1
         self._partial = _partial(self.path)
         even = (size_wh[0] + size_wh[0] % 2, size_wh[1] + size_wh[1] % 2)
-        with _stored(self.path):
+        with storing(self.path):
             # A folder that can't be written to gives a plain error here, a vague one from a codec.
             self._partial.touch()
             self._encoder: _Encoder | None = _make_encoder(self._partial, fps, even)
@@ -139,7 +140,7 @@ class VideoWriter:
             raise StoreError(f"{self.path.name} was closed already; open another to write more")
         time_s = self.frames_written / self._fps if time_s is None else time_s
         tick = max(self._last_tick + 1, round(time_s * _TICKS))
-        with _stored(self.path):
+        with storing(self.path):
             self._encoder.add(_padded(bgr), tick)
         self._last_tick = tick
         self.frames_written += 1
@@ -149,7 +150,7 @@ class VideoWriter:
         encoder, self._encoder = self._encoder, None
         if encoder is None:
             return
-        with _stored(self.path):
+        with storing(self.path):
             try:
                 encoder.finish()
             finally:
