@@ -47,7 +47,7 @@ _REASONS = {
 
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
-    """Turn an `OSError` of the block into a `StoreError` that says why ``path`` can't be written."""
+    """Turn an `OSError` of the block into a `StoreError` that says why ``path`` fails."""
     try:
         yield
     except OSError as error:

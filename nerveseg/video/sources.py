@@ -22,6 +22,7 @@ from nerveseg.video.clip import Clip
 from nerveseg.video.containers import container_kind
 from nerveseg.video.headers import image_kind
 from nerveseg.video.images import IMAGE_SUFFIXES, FolderClip, ImageClip, list_images, read_image
+from nerveseg.video.recorded import RecordedClip, is_recording
 from nerveseg.video.recording import VIDEO_SUFFIXES, VideoClip
 
 __all__ = ["Clip", "list_images", "open", "read_image"]
@@ -40,8 +41,8 @@ class _Opener(Protocol):
 def open(uri: str | Path, *, stride: int = 1) -> Clip:  # noqa: A001 - reads as sources.open
     """The clip at ``uri``; every ``stride``-th of its frames.
 
-    ``uri`` is the path of a picture (PNG, JPEG, TIFF, BMP), a folder of pictures, a video (MP4,
-    MOV, AVI, MKV, WebM), a DICOM file (one picture or a cine), an MHA or MHD sequence, or a
+    ``uri`` is the path of a picture (PNG, JPEG, TIFF, BMP), a folder of pictures or with a
+    recording of ours, a video (MP4, MOV, AVI, MKV, WebM), a DICOM file (one picture or a cine), an MHA or MHD sequence, or a
     phantom's address such as ``phantom:axillary?seed=3&frames=120``. Raises `SourceError` for
     what is missing, empty, damaged or of no such kind.
     """
@@ -49,7 +50,8 @@ def open(uri: str | Path, *, stride: int = 1) -> Clip:  # noqa: A001 - reads as 
         return PhantomClip(str(uri), stride=stride)
     path = Path(uri)
     if path.is_dir():
-        return FolderClip(path, stride=stride)
+        kind = RecordedClip if is_recording(path) else FolderClip
+        return kind(path, stride=stride)
     return _opener(path)(path, stride=stride)
 
 
