@@ -41,10 +41,10 @@ class _Opener(Protocol):
 def open(uri: str | Path, *, stride: int = 1) -> Clip:  # noqa: A001 - reads as sources.open
     """The clip at ``uri``; every ``stride``-th of its frames.
 
-    ``uri`` is the path of a picture (PNG, JPEG, TIFF, BMP), a folder of pictures or with a
-    recording of ours, a video (MP4, MOV, AVI, MKV, WebM), a DICOM file (one picture or a cine), an MHA or MHD sequence, or a
-    phantom's address such as ``phantom:axillary?seed=3&frames=120``. Raises `SourceError` for
-    what is missing, empty, damaged or of no such kind.
+    ``uri`` is the path of a picture (PNG, JPEG, TIFF, BMP), a folder of pictures, a recording's
+    folder, a video (MP4, MOV, AVI, MKV, WebM), a DICOM file (one picture or a cine), an MHA or
+    MHD sequence, or a phantom's address such as ``phantom:axillary?seed=3&frames=120``. Raises
+    `SourceError` for what is missing, empty, damaged or of no such kind.
     """
     if str(uri).startswith(_PHANTOM):
         return PhantomClip(str(uri), stride=stride)
