@@ -48,12 +48,13 @@ class TargetWatch:
         return Target(name, names, True, found, seen_s, confidence)
 
     def _seen_for(self, name: str, now_s: float, *, seen: bool) -> float:
-        last_s = self._last_s.get(name)
-        if last_s is None or now_s - last_s > _BRIDGED_S:
-            self._since_s[name] = now_s
-        if seen:
-            self._last_s[name] = now_s
-        return now_s - self._since_s[name] if seen else 0.0
+        if not seen:
+            last_s = self._last_s.get(name)
+            if last_s is None or now_s - last_s > _BRIDGED_S:
+                self._since_s.pop(name, None)
+            return 0.0
+        self._last_s[name] = now_s
+        return now_s - self._since_s.setdefault(name, now_s)
 
 
 def _found(name: str, result: FrameResult) -> tuple[int, float | None]:

@@ -1,0 +1,342 @@
+"""A live session: newest frame wins, nothing queues, and a source that vanishes comes back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from nerveseg.errors import NervesegError, SourceError
+from nerveseg.live.capture import Patience
+from nerveseg.live.session import LiveSession
+from nerveseg.live.settings import DeviceSettings
+from nerveseg.types import Box
+from nerveseg.vision.preprocess import Tensor
+from nerveseg.vision.segment import Segmenter
+from tests.discs import fake_segmenter
+from tests.scripted import Heard, Script, flat
+
+QUICK = Patience(stall_s=0.3, close_s=2.0, retry_s=(0.01, 0.05))
+
+
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.005)
+
+
+def live_threads() -> list[str]:
+    return [one.name for one in threading.enumerate() if one.name.startswith("nerveseg-live")]
+
+
+class Gate:
+    """A network that waits to be let through."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._run = segmenter._runner.run
+        self.open = threading.Event()
+        self.name = "gate"
+        self.entered = 0
+
+    def run(self, tensor: Tensor) -> Tensor:
+        self.entered += 1
+        assert self.open.wait(20)
+        return self._run(tensor)
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def session(script: Script, heard: Heard) -> Iterator[LiveSession]:
+    made = LiveSession("scripted:", fake_segmenter(), opener=script, patience=QUICK)
+    made.add_listener(heard)
+    made.start()
+    yield made
+    made.close()
+    assert live_threads() == []
+
+
+def gated(script: Script, heard: Heard) -> tuple[LiveSession, Gate]:
+    segmenter = fake_segmenter()
+    gate = Gate(segmenter)
+    session = LiveSession(
+        "scripted:", Segmenter(segmenter.spec, gate), opener=script, patience=QUICK
+    )
+    session.add_listener(heard)
+    session.start()
+    return session, gate
+
+
+def test_every_frame_is_told_in_order_and_analysed_as_it_came(session, script, heard):
+    for count in range(1, 6):
+        script.give()
+        until(lambda count=count: len(heard.results) == count)
+    assert [shot.number for shot in heard.frames] == [0, 1, 2, 3, 4]
+    assert [found.shot for found in heard.results] == heard.frames
+    for found in heard.results:
+        assert found.result.frame is found.shot.frame
+        assert found.ready_at >= found.shot.captured_at
+    assert session.status.analysed == 5
+    assert session.status.passed_over == 0
+
+
+def test_what_comes_during_an_analysis_is_shown_and_only_the_newest_analysed(script, heard):
+    session, gate = gated(script, heard)
+    script.give()
+    until(lambda: gate.entered == 1)
+    for _ in range(6):
+        script.give()
+    until(lambda: len(heard.frames) == 7)
+    gate.open.set()
+    until(lambda: len(heard.results) == 2)
+    session.close()
+    assert [found.shot.number for found in heard.results] == [0, 6]
+    assert session.status.passed_over == 5
+
+
+def test_a_source_that_vanishes_is_opened_again_and_numbers_and_times_go_on(session, script, heard):
+    script.give()
+    script.give()
+    until(lambda: len(heard.frames) == 2)
+    script.refusals = [SourceError("unplugged"), SourceError("unplugged")]
+    script.fail(SourceError("the signal is gone"))
+    until(lambda: any(status.state == "lost" for status in heard.statuses))
+    script.give(time_s=0.0)
+    until(lambda: len(heard.frames) == 3)
+    until(lambda: session.status.state == "live")
+    assert script.openings == 4
+    assert [shot.number for shot in heard.frames] == [0, 1, 2]
+    assert [shot.opening for shot in heard.frames] == [0, 0, 3]
+    times = [shot.frame.time_s for shot in heard.frames]
+    assert times == sorted(set(times))
+    told = [event.text for event in session.events if event.key == "source"]
+    assert told == ["the signal is gone", "unplugged", "unplugged"]
+
+
+@pytest.mark.parametrize("error", [OSError(19, "No such device"), RuntimeError("?"), MemoryError()])
+def test_whatever_a_driver_raises_the_session_goes_on(session, script, heard, error):
+    script.give()
+    until(lambda: len(heard.frames) == 1)
+    script.fail(error)
+    script.give()
+    until(lambda: len(heard.frames) == 2)
+    assert type(error).__name__ in next(e.text for e in session.events if e.key == "source")
+
+
+def test_a_stalled_source_is_told_and_opened_anew(session, script, heard):
+    script.give()
+    until(lambda: len(heard.frames) == 1)
+    until(lambda: script.openings >= 2)
+    until(lambda: any(status.state == "lost" for status in heard.statuses))
+    lost = [status for status in heard.statuses if status.state == "lost"]
+    assert lost[0].notices[0].key == "no picture"
+    assert "no picture for" in lost[0].notices[0].text
+    script.give()
+    until(lambda: len(heard.frames) == 2)
+    until(lambda: session.status.state == "live")
+
+
+def test_a_stream_that_ends_is_lost_and_a_recording_that_ends_is_over(session, script, heard):
+    script.give()
+    script.end()
+    until(lambda: script.openings == 2)
+    recording, ends = Script(frame_count=1), Heard()
+    other = LiveSession("scripted:", fake_segmenter(), opener=recording, patience=QUICK)
+    other.add_listener(ends)
+    other.start()
+    recording.give()
+    recording.end()
+    until(lambda: other.status.state == "ended")
+    until(lambda: len(ends.results) == 1)
+    other.close()
+    assert recording.openings == 1
+
+
+def test_what_never_could_be_opened_fails_with_its_own_words(heard):
+    script = Script()
+    script.refusals = [SourceError("there is no camera 7; 0 and 1 are there")]
+    session = LiveSession("uvc:7", fake_segmenter(), opener=script, patience=QUICK)
+    session.add_listener(heard)
+    session.start()
+    until(lambda: session.status.state == "failed")
+    (notice,) = session.status.notices
+    assert (notice.key, notice.text) == ("failed", "there is no camera 7; 0 and 1 are there")
+    session.close()
+    assert script.openings == 1
+    assert live_threads() == []
+
+
+def test_freezing_stands_still_at_a_frame_and_analyses_that_very_frame(script, heard):
+    session, gate = gated(script, heard)
+    script.give()
+    until(lambda: gate.entered == 1)
+    script.give()
+    script.give()
+    until(lambda: len(heard.frames) == 3)
+    frozen = session.freeze()
+    assert frozen is heard.frames[2]
+    script.give()
+    until(lambda: len(heard.captures) == 4)
+    gate.open.set()
+    until(lambda: session.latest is not None and session.latest.shot is frozen)
+    assert [found.shot.number for found in heard.results] == [2]
+    assert len(heard.frames) == 3
+    assert session.status.frozen
+    session.unfreeze()
+    script.give()
+    until(lambda: heard.results[-1].shot.number == 4)
+    assert [shot.number for shot in heard.frames] == [0, 1, 2, 4]
+    session.close()
+
+
+def test_freezing_a_frame_that_is_analysed_already_tells_its_result_again(session, script, heard):
+    script.give()
+    until(lambda: len(heard.results) == 1)
+    session.freeze()
+    until(lambda: len(heard.results) == 2)
+    assert heard.results[1] is heard.results[0]
+
+
+def test_freezing_before_the_first_frame_freezes_nothing(session):
+    assert session.freeze() is None
+    assert not session.status.frozen
+
+
+def test_crop_and_scale_by_hand_are_obeyed_at_once_also_on_a_frozen_frame(session, script, heard):
+    script.give()
+    until(lambda: len(heard.results) == 1)
+    session.freeze()
+    session.change(DeviceSettings(crop=Box(20, 10, 220, 190), mm_per_px=0.1, scale_from="ruler"))
+    until(lambda: session.latest is not None and session.latest.result.frame.mm_per_px == 0.1)
+    assert session.latest.result.segmentation.region == Box(20, 10, 220, 190)
+    session.unfreeze()
+    script.give()
+    until(lambda: heard.results[-1].shot.number == 1)
+    assert heard.results[-1].result.segmentation.region == Box(20, 10, 220, 190)
+    assert heard.results[-1].result.frame.mm_per_px == 0.1
+
+
+def test_a_crop_beyond_the_picture_is_cut_to_it_and_one_outside_looks_for_the_image(
+    session, script, heard
+):
+    session.change(DeviceSettings(crop=Box(200, 100, 900, 900)))
+    script.give()
+    until(lambda: len(heard.results) == 1)
+    assert heard.results[0].result.segmentation.region == Box(200, 100, 320, 240)
+    session.change(DeviceSettings(crop=Box(600, 600, 900, 900)))
+    script.give()
+    until(lambda: len(heard.results) == 2)
+    assert heard.results[1].result.segmentation.region.right <= 320
+
+
+def test_a_picture_of_another_size_midway_is_analysed_too(session, script, heard):
+    script.give()
+    until(lambda: len(heard.results) == 1)
+    script.give(pixels=np.pad(flat(120), 30))
+    until(lambda: len(heard.results) == 2)
+    assert heard.results[1].result.frame.pixels.shape == (300, 380)
+
+
+def test_times_that_make_no_sense_are_mended_and_told(session, script, heard):
+    for time_s in (0.0, 0.1, 0.05, float("nan"), 0.2):
+        script.give(time_s=time_s)
+    until(lambda: len(heard.frames) == 5)
+    times = [shot.frame.time_s for shot in heard.frames]
+    assert times == sorted(set(times))
+    assert np.isfinite(times).all()
+    assert sum(event.key == "time" for event in session.events) == 2
+
+
+@pytest.mark.logs_errors
+def test_a_listener_that_fails_harms_nobody_else(script, heard):
+    class Broken(Heard):
+        def on_frame(self, shot):
+            raise ValueError("broken")
+
+    session = LiveSession("scripted:", fake_segmenter(), opener=script, patience=QUICK)
+    session.add_listener(Broken())
+    session.add_listener(heard)
+    session.start()
+    script.give()
+    until(lambda: len(heard.results) == 1)
+    session.close()
+    assert len(heard.frames) == 1
+
+
+@pytest.mark.logs_errors
+def test_an_analysis_that_fails_is_told_and_tried_again(script, heard):
+    class Shaky:
+        name = "shaky"
+        calls = 0
+
+        def __init__(self, run):
+            self._run = run
+
+        def run(self, tensor):
+            self.calls += 1
+            if self.calls == 1:
+                raise RuntimeError("out of memory")
+            return self._run(tensor)
+
+    segmenter = fake_segmenter()
+    shaky = Segmenter(segmenter.spec, Shaky(segmenter._runner.run))
+    session = LiveSession("scripted:", shaky, opener=script, patience=QUICK)
+    session.add_listener(heard)
+    session.start()
+    script.give()
+    until(lambda: any("analysis failed" in keys(status) for status in heard.statuses))
+    script.give()
+    until(lambda: len(heard.results) == 1)
+    until(lambda: "analysis failed" not in keys(session.status))
+    session.close()
+
+
+def test_somebody_elses_notices_are_told_with_the_sessions_own(session, heard):
+    class Recorder:
+        notices = ()
+
+        def told(self):
+            return self.notices
+
+    from nerveseg.live.values import Notice
+
+    recorder = Recorder()
+    session.add_notices(recorder.told)
+    recorder.notices = (Notice("disk", "The disk is nearly full", "free some space"),)
+    until(lambda: "disk" in keys(heard.statuses[-1]) if heard.statuses else False)
+    session.remove_notices(recorder.told)
+    until(lambda: "disk" not in keys(heard.statuses[-1]))
+
+
+def test_targets_are_told_for_a_block_and_an_unknown_block_is_refused(session, script, heard):
+    session.watch_for("axillary")
+    script.give()
+    until(lambda: len(heard.results) == 1)
+    by_name = {target.class_name: target for target in heard.results[0].targets}
+    assert by_name["nerve"].found == 1
+    assert "median nerve" in by_name["nerve"].names
+    with pytest.raises(NervesegError, match="there is no block 'knee'"):
+        session.watch_for("knee")
+
+
+def test_closing_twice_or_unstarted_does_no_harm(script):
+    session = LiveSession("scripted:", fake_segmenter(), opener=script)
+    session.close()
+    session.close()
+    assert session.status.state == "closed"
+
+
+def keys(status) -> tuple[str, ...]:
+    return tuple(notice.key for notice in status.notices)
