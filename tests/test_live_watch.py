@@ -61,8 +61,8 @@ PICTURES = [
 @pytest.mark.parametrize(
     ("picture", "keys"), [pytest.param(*row[1:], id=row[0]) for row in PICTURES]
 )
-def test_what_is_wrong_with_the_picture_is_told(picture, keys):
-    assert told(picture(number) for number in range(30)) == keys
+def test_what_is_wrong_with_the_picture_is_told(name, picture, keys):
+    assert told(picture(number) for number in range(30)) == keys, name
 
 
 def test_a_moment_of_it_is_no_news():

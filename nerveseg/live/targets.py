@@ -33,7 +33,7 @@ class TargetWatch:
             group = _GROUPS.get(structure.class_name, structure.class_name)
             self._names.setdefault(group, []).append(structure.name)
         self._since_s: dict[str, float] = {}
-        self._last_s: dict[str, float] = {}
+        self._gone_s: dict[str, float] = {}
 
     def update(self, result: FrameResult) -> tuple[Target, ...]:
         """The next frame's targets, in the order of the syllabus."""
@@ -48,13 +48,15 @@ class TargetWatch:
         return Target(name, names, True, found, seen_s, confidence)
 
     def _seen_for(self, name: str, now_s: float, *, seen: bool) -> float:
-        if not seen:
-            last_s = self._last_s.get(name)
-            if last_s is None or now_s - last_s > _BRIDGED_S:
-                self._since_s.pop(name, None)
-            return 0.0
-        self._last_s[name] = now_s
-        return now_s - self._since_s.setdefault(name, now_s)
+        """Seconds without a break; a pause of the analysis, in which nobody looked, is none."""
+        gone_s = self._gone_s.get(name, now_s)
+        if seen:
+            self._gone_s.pop(name, None)
+            if now_s - gone_s >= _BRIDGED_S:
+                self._since_s[name] = now_s
+            return now_s - self._since_s.setdefault(name, now_s)
+        self._gone_s[name] = gone_s
+        return 0.0
 
 
 def _found(name: str, result: FrameResult) -> tuple[int, float | None]:
