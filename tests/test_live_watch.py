@@ -58,9 +58,7 @@ PICTURES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("picture", "keys"), [pytest.param(*row[1:], id=row[0]) for row in PICTURES]
-)
+@pytest.mark.parametrize(("name", "picture", "keys"), PICTURES)
 def test_what_is_wrong_with_the_picture_is_told(name, picture, keys):
     assert told(picture(number) for number in range(30)) == keys, name
 
