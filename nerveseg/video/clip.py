@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from nerveseg.errors import SourceError
 from nerveseg.types import Frame
 
-__all__ = ["MAX_CLIP_PIXELS", "MAX_IMAGE_PIXELS", "MIN_SIDE", "Clip", "check_size"]
+__all__ = [
+    "MAX_CLIP_PIXELS",
+    "MAX_IMAGE_PIXELS",
+    "MIN_SIDE",
+    "Clip",
+    "Facts",
+    "check_size",
+    "file_names",
+]
+
+Facts: TypeAlias = Mapping[str, str | int | float | None]
+"""What is known of a device: ``asked size`` and ``size``, ``rate``, ``format`` and the like."""
 
 MIN_SIDE = 16
 """Shortest side of a picture, in pixels, in which anything can be found."""
@@ -24,6 +36,9 @@ MAX_CLIP_PIXELS = 36_000_000
 """Largest frame of a clip that is decoded, in pixels (8K video has 33 million)."""
 
 _PROBLEMS_KEPT = 10
+
+_LET_GO_S = 1.0
+"""How long `Clip.close` waits for another thread to come out of a read, in seconds."""
 
 
 def check_size(name: str, width: int, height: int, *, most: int = MAX_IMAGE_PIXELS) -> None:
@@ -48,12 +63,16 @@ class Clip(ABC):
     rises strictly. A source that breaks off gives all it has and then raises `SourceError`, as
     does a read after `close`. A clip is read once: open it again to start over.
 
+    A live source blocks until there is a frame. `close` may come from any thread; a read that
+    blocks then ends with `SourceError`, within about a second.
+
     ``name``: the file's stem. ``frame_count``: what the source declares, ``None`` if it doesn't;
     a container can be wrong about it. ``fps``: nominal pictures a second, ``None`` where the
     source has no clock; its frames are then counted one a second. ``size_wh``: width and height
     in pixels, ``None`` where they differ. ``mm_per_px``: ``None`` when unknown.
     ``broken_frames``: frames that could not be decoded and were skipped, so far; ``problems``:
-    a line about each of the first ten.
+    a line about each of the first ten. ``facts``: what a device was asked for and what it read
+    back; empty for a file.
     """
 
     def __init__(
@@ -78,8 +97,10 @@ class Clip(ABC):
         self.mm_per_px = mm_per_px
         self.broken_frames = 0
         self.problems: list[str] = []
+        self.facts: Facts = {}
         self._stream: Iterator[Frame] | None = None
-        self._closed = False
+        self._closing = threading.Event()
+        self._reading = threading.Lock()
         self._held = ExitStack()
 
     @abstractmethod
@@ -95,8 +116,23 @@ class Clip(ABC):
         return self.file
 
     def close(self) -> None:
-        """Let go of the file; more than once does no harm."""
-        self._closed = True
+        """Let go of the source, from any thread; more than once does no harm.
+
+        Where another thread reads just now, that thread lets go, as soon as its read is done.
+        """
+        self._closing.set()
+        self._wake()
+        if self._reading.acquire(timeout=_LET_GO_S):
+            try:
+                self._let_go()
+            finally:
+                self._reading.release()
+
+    def _wake(self) -> None:
+        """End a read that waits; `close` calls it after ``_closing`` is set."""
+        return
+
+    def _let_go(self) -> None:
         stream, self._stream = self._stream, None
         if stream is not None and hasattr(stream, "close"):
             stream.close()
@@ -111,8 +147,20 @@ class Clip(ABC):
         return self
 
     def __next__(self) -> Frame:
-        if self._closed:
-            raise SourceError(f"{self.file} was closed; open it again to read it")
+        with self._reading:
+            try:
+                if not self._closing.is_set():
+                    return self._read_on()
+            except StopIteration:
+                # What a read that was woken ends with is no end of the clip.
+                if not self._closing.is_set():
+                    raise
+            finally:
+                if self._closing.is_set():
+                    self._let_go()
+        raise SourceError(f"{self.file} was closed; open it again to read it")
+
+    def _read_on(self) -> Frame:
         if self._stream is None:
             self._stream = self._frames()
         return next(self._stream)

@@ -7,28 +7,43 @@
             frame.pixels, frame.time_s
 
 A file's kind is told by its content, not by its name.
+
+What is named by an address, rather than a path:
+
+======================================  ====================================================
+``uvc:0``, ``uvc:/dev/video0``          a camera: USB probe or grabber; ``?size=1280x720``,
+                                        ``&fps=30``, ``&format=MJPG``
+``igtl://HOST:18944?device=NAME``       OpenIGTLink: PLUS, 3D Slicer, FAST
+``rtsp://…``, ``http://…``, ``https://…``  a network camera, the last two with MJPEG
+``phantom:axillary?seed=3&needle``      a synthetic clip; ``&fps=25``
+``file:clip.mp4``                       what the path alone would open
+``dicom:cine.dcm``, ``mha:scan.mha``    the same, of this kind whatever its content looks like
+======================================  ====================================================
+
+The last four take ``?loop``, to begin again at the end (a phantom then has none), and
+``&realtime``, to give each frame when its time has come, as a device does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from nerveseg.errors import SourceError
-from nerveseg.phantom import Phantom, parse_uri
-from nerveseg.types import Frame
+from nerveseg.video.address import Address, flag
 from nerveseg.video.clip import Clip
 from nerveseg.video.containers import container_kind
 from nerveseg.video.headers import image_kind
+from nerveseg.video.igtl import open_igtl
 from nerveseg.video.images import IMAGE_SUFFIXES, FolderClip, ImageClip, list_images, read_image
+from nerveseg.video.paced import PacedClip
 from nerveseg.video.recorded import RecordedClip, is_recording
 from nerveseg.video.recording import VIDEO_SUFFIXES, VideoClip
+from nerveseg.video.streams import open_camera, open_stream
+from nerveseg.video.synthetic import open_phantom
 
-__all__ = ["Clip", "list_images", "open", "read_image"]
+__all__ = ["SCHEMES", "Clip", "list_images", "live_uri", "open", "read_image"]
 
-_PHANTOM = "phantom:"
-_PHANTOM_FPS = 25.0
 _META_SUFFIXES = (".mha", ".mhd")
 _META_KEYS = (b"ObjectType", b"NDims", b"Comment", b"ObjectSubType")
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -38,21 +53,74 @@ class _Opener(Protocol):
     def __call__(self, path: Path, /, *, stride: int) -> Clip: ...
 
 
+class _AddressOpener(Protocol):
+    def __call__(self, address: Address, /, *, stride: int) -> Clip: ...
+
+
 def open(uri: str | Path, *, stride: int = 1) -> Clip:  # noqa: A001 - reads as sources.open
     """The clip at ``uri``; every ``stride``-th of its frames.
 
     ``uri`` is the path of a picture (PNG, JPEG, TIFF, BMP), a folder of pictures, a recording's
     folder, a video (MP4, MOV, AVI, MKV, WebM), a DICOM file (one picture or a cine), an MHA or
-    MHD sequence, or a phantom's address such as ``phantom:axillary?seed=3&frames=120``. Raises
-    `SourceError` for what is missing, empty, damaged or of no such kind.
+    MHD sequence, or one of the addresses above. Raises `SourceError` for what is missing, empty,
+    damaged or of no such kind, for a device that can't be opened, and for a wrong address.
     """
-    if str(uri).startswith(_PHANTOM):
-        return PhantomClip(str(uri), stride=stride)
+    address = Address.parse(str(uri))
+    if address is None:
+        return _open_path(Path(uri), stride=stride)
+    if address.scheme in _OPENERS:
+        return _OPENERS[address.scheme](address, stride=stride)
     path = Path(uri)
+    # A file may well be called "scan:2.mp4".
+    if path.exists():
+        return _open_path(path, stride=stride)
+    raise SourceError(
+        f"{address.shown!r} begins with {address.scheme}:, which names no kind of source; known "
+        f"are {', '.join(f'{scheme}:' for scheme in SCHEMES)} and the path of a file"
+    )
+
+
+def live_uri(uri: str) -> str:
+    """The address at which ``uri`` comes as from a device.
+
+    A recording is played at its own pace and a phantom without end, also where that wasn't asked
+    for; whatever is live already stays as it is.
+    """
+    address = Address.parse(uri)
+    if address is None or (address.scheme not in _OPENERS and Path(uri).exists()):
+        return f"file:{uri}?realtime"
+    if address.scheme not in _PLAYED:
+        return uri
+    wanted = ("loop", "realtime") if address.scheme == "phantom" else ("realtime",)
+    given = address.keys
+    missing = [key for key in wanted if key not in given]
+    return uri + "".join(f"{'&' if given or n else '?'}{key}" for n, key in enumerate(missing))
+
+
+def _open_path(path: Path, *, stride: int) -> Clip:
     if path.is_dir():
         kind = RecordedClip if is_recording(path) else FolderClip
         return kind(path, stride=stride)
     return _opener(path)(path, stride=stride)
+
+
+def _open_named(address: Address, *, stride: int) -> Clip:
+    return _play(address, _open_path, stride=stride)
+
+
+def _open_named_dicom(address: Address, *, stride: int) -> Clip:
+    return _play(address, _open_dicom, stride=stride)
+
+
+def _open_named_meta_image(address: Address, *, stride: int) -> Clip:
+    return _play(address, _open_meta_image, stride=stride)
+
+
+def _play(address: Address, opener: _Opener, *, stride: int) -> Clip:
+    given = address.options({"loop": flag, "realtime": flag})
+    if not any(given.values()):
+        return opener(address.path, stride=stride)
+    return PacedClip(lambda: opener(address.path, stride=stride), **given)
 
 
 def _opener(path: Path) -> _Opener:
@@ -97,33 +165,18 @@ def _open_meta_image(path: Path, /, *, stride: int) -> Clip:
     return MetaImageClip(path, stride=stride)
 
 
-class PhantomClip(Clip):
-    """A synthetic clip, made frame by frame as it is read."""
+_OPENERS: Final[dict[str, _AddressOpener]] = {
+    "uvc": open_camera,
+    "igtl": open_igtl,
+    "rtsp": open_stream,
+    "http": open_stream,
+    "https": open_stream,
+    "phantom": open_phantom,
+    "file": _open_named,
+    "dicom": _open_named_dicom,
+    "mha": _open_named_meta_image,
+}
+_PLAYED = ("phantom", "file", "dicom", "mha")
 
-    def __init__(self, uri: str, *, stride: int = 1) -> None:
-        self._phantom, count = parse_uri(uri)
-        height, width = self._phantom.frame_at(0, _PHANTOM_FPS).frame.pixels.shape
-        super().__init__(
-            _phantom_name(uri),
-            file=uri,
-            stride=stride,
-            frame_count=count,
-            fps=_PHANTOM_FPS,
-            size_wh=(width, height),
-            mm_per_px=self._phantom.mm_per_px,
-        )
-        self._count = count
-
-    @property
-    def phantom(self) -> Phantom:
-        """What makes the frames, and knows the truth about each: ``phantom.frame_at(index)``."""
-        return self._phantom
-
-    def _frames(self) -> Iterator[Frame]:
-        for index in range(0, self._count, self.stride):
-            yield self._phantom.frame_at(index, _PHANTOM_FPS).frame
-
-
-def _phantom_name(uri: str) -> str:
-    block = uri.removeprefix(_PHANTOM).partition("?")[0] or "axillary"
-    return f"phantom_{block}"
+SCHEMES: Final = tuple(_OPENERS)
+"""What an address may begin with, before the colon."""
