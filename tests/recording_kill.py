@@ -99,7 +99,8 @@ def _record(folder: Path, fps: float, size: tuple[int, int]) -> None:
         time.sleep(max(0.0, began + number / fps - time.monotonic()))
         shot = shot_of(number, pixels=picture(number, size), time_s=number / fps)
         recorder.on_capture(shot)
-        print(number, flush=True)
+        sys.stdout.write(f"{number}\n")
+        sys.stdout.flush()
         if number % _RESULT_EVERY == 0:
             recorder.on_result(result_of(shot, region=_region(size)))
 

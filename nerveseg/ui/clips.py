@@ -63,6 +63,11 @@ class ClipStore:
         with self._lock:
             return self._open(path.parent, str(path), name)
 
+    def recorded(self, folder: Path) -> str:
+        """The id of the recording in ``folder``, which is read and left as it is."""
+        with self._lock:
+            return self._open(self.new_folder(), str(folder), folder.name)
+
     def discard(self, folder: Path) -> None:
         """Delete a folder that no clip came of."""
         shutil.rmtree(folder, ignore_errors=True)

@@ -12,14 +12,18 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from nerveseg.errors import StoreError
+from nerveseg.live.keeping import RecordingFacts, Recordings
 from nerveseg.ui.clips import ClipStore
 from nerveseg.ui.facts import SUFFIXES, demos
 from nerveseg.ui.recording import MAX_NAME
 
-__all__ = ["MAX_OVERLAYS", "open_demo", "router"]
+__all__ = ["MAX_OVERLAYS", "MAX_RECORDINGS", "open_demo", "router"]
 
 MAX_OVERLAYS = 64
 """How many overlays one request may ask for."""
+
+MAX_RECORDINGS = 200
+"""How many recordings the page lists, the newest first."""
 
 _NOT_KEPT = {"Cache-Control": "no-store"}  # pictures of patients don't belong in a disk cache
 
@@ -27,8 +31,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def router(store: ClipStore | None, facts: dict[str, Any]) -> APIRouter:
-    """All routes under ``/replay``; without a store (no model) clips can't be opened."""
+def router(
+    store: ClipStore | None, facts: dict[str, Any], recordings: Recordings | None = None
+) -> APIRouter:
+    """All routes under ``/replay``; without a store (no model) clips can't be opened.
+
+    ``recordings`` are those of the user who runs the app, unless others are given.
+    """
     routes = APIRouter(prefix="/replay")
 
     @routes.get("/facts")
@@ -37,6 +46,7 @@ def router(store: ClipStore | None, facts: dict[str, Any]) -> APIRouter:
 
     if store is not None:
         _add_opening(routes, store)
+        _add_recordings(routes, store, recordings or Recordings())
         _add_reading(routes, store)
         _add_naming(routes, store)
     return routes
@@ -73,6 +83,27 @@ def _add_opening(routes: APIRouter, store: ClipStore) -> None:
     def release(clip_id: str) -> None:
         # A page that is being closed can only send a beacon, and a beacon is always a POST.
         store.release(clip_id)
+
+
+def _add_recordings(routes: APIRouter, store: ClipStore, recordings: Recordings) -> None:
+    @routes.get("/recordings")
+    def recorded() -> list[dict[str, Any]]:
+        return [_entry(facts) for facts in recordings.list()[:MAX_RECORDINGS]]
+
+    @routes.post("/recordings/{name}")
+    @_missing_is_404
+    def open_recording(name: str) -> dict[str, str]:
+        return {"id": store.recorded(recordings.find(name))}
+
+
+def _entry(facts: RecordingFacts) -> dict[str, Any]:
+    return {
+        "name": facts.name,
+        "kind": facts.kind,
+        "seconds": round(facts.seconds, 1),
+        "frames": facts.frames,
+        "note": facts.note,
+    }
 
 
 def _add_reading(routes: APIRouter, store: ClipStore) -> None:

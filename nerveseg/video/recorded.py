@@ -140,20 +140,20 @@ class RecordedClip(Clip):
             )
 
     def _read(self, part: Part) -> Iterator[Frame]:
-        given = 0
+        given = broken = 0
         try:
-            opened = _opened(self._folder / part.file)
+            with _opened(self._folder / part.file) as clip:
+                for frame in clip:
+                    given += 1
+                    yield frame
+                broken, problems = clip.broken_frames, clip.problems
         except SourceError:
-            if part.frames is None:
+            if part.frames is None and given == 0:
                 return  # cut off before its first frame was on the disk
             raise
-        with opened as clip:
-            for frame in clip:
-                given += 1
-                yield frame
-            if clip.broken_frames:
-                self._broken(clip.problems[0], count=clip.broken_frames)
-        missing = (part.frames or 0) - given - clip.broken_frames
+        if broken:
+            self._broken(problems[0], count=broken)
+        missing = (part.frames or 0) - given - broken
         if missing > 0:
             raise SourceError(
                 f"{self.file}: {missing} frames are missing at the end of {part.file}; "
