@@ -19,9 +19,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from nerveseg.errors import StoreError
 from nerveseg.live.backlog import Backlog, HeldBack
@@ -53,8 +54,8 @@ class Recorder:
     """A `Listener` that records into ``folder``, made by `Recordings.new`, until it is closed.
 
     ``source`` is the address of what is recorded, ``settings`` those of its device: with
-    ``crop="off"`` the whole picture is kept, and ``recording.json`` says so. At most
-    ``backlog_bytes`` wait to be written. ``free`` tells how many bytes are free where ``folder``
+    ``crop="off"`` the whole picture is kept, and ``recording.json`` says so. ``block`` is the
+    block that is scanned for. At most ``backlog_bytes`` wait to be written. ``free`` tells how many bytes are free where ``folder``
     lies. Raises `StoreError` where PyAV is missing, the folder can't be written, or too little
     room is left on the disk. Later trouble ends the recording, not the session, and is one of
     the `notices`.
@@ -66,20 +67,22 @@ class Recorder:
         *,
         source: str,
         settings: DeviceSettings | None = None,
+        block: str | None = None,
         backlog_bytes: int = _BACKLOG_BYTES,
         free: Callable[[Path], int] = free_bytes,
     ) -> None:
-        check_lossless()
-        self.folder = folder
-        self._free = free
-        self._free_bytes = self._room()
-        if self._free_bytes < LEAST_BYTES:
-            raise StoreError(f"can't record into {folder}: {_little_room(self._free_bytes)}")
         settings = settings or DeviceSettings()
         about = about_entries(
-            kind="recording", source=source, settings=settings, started_at=time.time()
+            kind="recording",
+            source=source,
+            settings=settings,
+            block=block,
+            started_at=time.time(),
         )
-        self._reel = Reel(folder, about)
+        self.folder = folder
+        self._free = free
+        self._free_bytes = 0
+        self._reel = self._begin(about)
         self._region = KnownRegion(settings.crop)
         self._backlog: Backlog[_Item] = Backlog(backlog_bytes)
         self._held_back = HeldBack(backlog_bytes // 2)
@@ -90,6 +93,20 @@ class Recorder:
         self._tended_s = self._synced_s = time.monotonic()
         self._thread = threading.Thread(target=self._work, name="nerveseg-recorder", daemon=True)
         self._thread.start()
+
+    def _begin(self, about: Mapping[str, Any]) -> Reel:
+        try:
+            check_lossless()
+            self._free_bytes = self._room()
+            if self._free_bytes < LEAST_BYTES:
+                raise StoreError(
+                    f"can't record into {self.folder}: {_little_room(self._free_bytes)}"
+                )
+            return Reel(self.folder, about)
+        except StoreError:
+            with suppress(OSError):
+                self.folder.rmdir()  # if it is empty: nothing came of it
+            raise
 
     # What the session tells; each call is quick.
 

@@ -24,7 +24,7 @@ from nerveseg.video.lossless import LosslessWriter
 from nerveseg.video.recorded import ABOUT, EVENTS, FORMAT, Part
 from nerveseg.video.sinks import write_bytes
 
-__all__ = ["Reel", "about_entries", "clock_text", "inside"]
+__all__ = ["Reel", "about_entries", "clock_text", "inside", "part_of"]
 
 _PLACES_KEPT = 2000
 _KEPT = "kept: the crop was off"
@@ -43,11 +43,17 @@ def clock_text(at: float) -> str:
 
 
 def about_entries(
-    *, kind: str, source: str, settings: DeviceSettings, started_at: float
+    *,
+    kind: str,
+    source: str,
+    settings: DeviceSettings,
+    block: str | None,
+    started_at: float,
 ) -> dict[str, Any]:
     """What ``recording.json`` tells from the beginning; ``started_at`` in seconds since the epoch.
 
-    ``kind`` is ``recording`` or ``snapshot``, ``source`` the address of what is recorded.
+    ``kind`` is ``recording`` or ``snapshot``, ``source`` the address of what is recorded, and
+    ``block`` the block that was scanned for.
     """
     return {
         "format": FORMAT,
@@ -55,9 +61,19 @@ def about_entries(
         "software": f"nerveseg {__version__}",
         "started": clock_text(started_at),
         "source": source,
+        "block": block,
         "settings": _entries(settings),
         "outside_the_image": _KEPT if settings.crop == "off" else "blacked out",
     }
+
+
+def part_of(
+    file: str, frame: Frame, region: Box, *, start_s: float = 0.0, frames: int | None = None
+) -> Part:
+    """The part that begins with ``frame``, of which ``region`` is kept."""
+    height, width = frame.pixels.shape
+    sides = (region.left, region.top, region.right, region.bottom)
+    return Part(file, start_s, width, height, frame.mm_per_px, frames, sides)
 
 
 def _entries(settings: DeviceSettings) -> dict[str, Any]:
@@ -219,8 +235,7 @@ class Reel:
         number = len(self._parts) + 1
         name = "picture.mkv" if number == 1 else f"picture-{number}.mkv"
         self._writer = LosslessWriter(self.folder / name, size_wh=(width, height), fps=self.fps)
-        sides = (region.left, region.top, region.right, region.bottom)
-        self._parts.append(Part(name, time_s, width, height, frame.mm_per_px, None, sides))
+        self._parts.append(part_of(name, frame, region, start_s=time_s))
         self.save_about()
         return self._writer
 
