@@ -55,10 +55,10 @@ class Recorder:
 
     ``source`` is the address of what is recorded, ``settings`` those of its device: with
     ``crop="off"`` the whole picture is kept, and ``recording.json`` says so. ``block`` is the
-    block that is scanned for. At most ``backlog_bytes`` wait to be written. ``free`` tells how many bytes are free where ``folder``
-    lies. Raises `StoreError` where PyAV is missing, the folder can't be written, or too little
-    room is left on the disk. Later trouble ends the recording, not the session, and is one of
-    the `notices`.
+    block that is scanned for. At most ``backlog_bytes`` wait to be written. ``free`` tells how
+    many bytes are free where ``folder`` lies. Raises `StoreError` where PyAV is missing, the
+    folder can't be written, or too little room is left on the disk. Later trouble ends the
+    recording, not the session, and is one of the `notices`.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ from nerveseg.live.values import LiveResult
 from nerveseg.results import RESULTS, Lines, record
 from nerveseg.types import Box, FrameResult, Label
 from nerveseg.video.clip import Facts
-from nerveseg.video.recorded import ABOUT, Part
+from nerveseg.video.recorded import ABOUT
 from nerveseg.video.sinks import write_bytes, write_png
 
 __all__ = ["PICTURE", "save"]
