@@ -16,7 +16,7 @@ from nerveseg.live.settings import DeviceSettings
 from nerveseg.types import Box
 from nerveseg.vision.preprocess import Tensor
 from nerveseg.vision.segment import Segmenter
-from tests.discs import fake_segmenter
+from tests.discs import drawn_frame, fake_segmenter
 from tests.scripted import Heard, Script, flat
 
 QUICK = Patience(stall_s=0.3, close_s=2.0, retry_s=(0.01, 0.05))
@@ -247,6 +247,19 @@ def test_a_picture_of_another_size_midway_is_analysed_too(session, script, heard
     script.give(pixels=np.pad(flat(120), 30))
     until(lambda: len(heard.results) == 2)
     assert heard.results[1].result.frame.pixels.shape == (300, 380)
+
+
+def test_a_frame_says_where_the_tissue_of_the_latest_result_has_gone(session, script, heard):
+    still = drawn_frame(0)
+    script.give(pixels=still)
+    until(lambda: len(heard.results) == 1)
+    script.give(pixels=np.roll(still, 6, axis=1))
+    until(lambda: len(heard.frames) == 2)
+    assert heard.frames[0].moved is None
+    moved = heard.frames[1].moved
+    assert moved is not None
+    assert moved.number == 0
+    assert moved.affine == pytest.approx((1, 0, 0, 1, 6, 0), abs=0.5)
 
 
 def test_times_that_make_no_sense_are_mended_and_told(session, script, heard):

@@ -28,12 +28,13 @@ from nerveseg.errors import NervesegError
 from nerveseg.live.capture import Capture, Patience
 from nerveseg.live.clock import SessionClock
 from nerveseg.live.counts import Counts
+from nerveseg.live.motion import Motion
 from nerveseg.live.newest import Handed, Newest
 from nerveseg.live.settings import Crop, DeviceSettings
 from nerveseg.live.targets import TargetWatch
-from nerveseg.live.values import Listener, LiveFrame, LiveResult, LiveStatus, Notice
+from nerveseg.live.values import Listener, LiveFrame, LiveResult, LiveStatus, Moved, Notice
 from nerveseg.live.watch import NOTICES, PictureWatch, pace_notices
-from nerveseg.types import Box, Frame, FrameResult
+from nerveseg.types import Box, Frame, FrameResult, GrayImage
 from nerveseg.video import sources
 from nerveseg.video.clip import Clip
 from nerveseg.vision.segment import Segmenter
@@ -86,6 +87,7 @@ class LiveSession:
         self._clock = SessionClock()
         self._opening = 0
         self._pictures = PictureWatch()
+        self._motion = Motion()
         self._waiting = Newest()
         self._counts = Counts()
         self._lock = threading.RLock()
@@ -259,6 +261,7 @@ class LiveSession:
             Frame(number, time_s, frame.pixels, self._settings.mm_per_px or frame.mm_per_px),
             captured_at,
             opening,
+            self._moved(number, frame.pixels),
         )
         self._look_at(shot)
         self._tell(lambda listener: listener.on_capture(shot))
@@ -268,6 +271,13 @@ class LiveSession:
             self._shown = shot
         self._counts.passed_over += self._waiting.put(shot)
         self._tell(lambda listener: listener.on_frame(shot))
+
+    def _moved(self, number: int, pixels: GrayImage) -> Moved | None:
+        """Where what the latest result was found on has gone since."""
+        self._motion.update(number, pixels)
+        latest = self._latest
+        affine = None if latest is None else self._motion.since(latest.shot.number)
+        return None if latest is None or affine is None else Moved(latest.shot.number, affine)
 
     def _look_at(self, shot: LiveFrame) -> None:
         latest = self._latest
