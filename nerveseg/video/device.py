@@ -21,7 +21,8 @@ __all__ = ["DeviceClip", "DeviceClock", "Feed", "Patience", "Promise", "Shot"]
 
 _log = logging.getLogger(__name__)
 
-_LET_GO_S = 1.0
+_LET_GO_S = 2.0
+"""How long `DeviceClip.close` waits for the device, in seconds: longer than a read takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +193,10 @@ class DeviceClip(Clip):
         with self._news:
             self._news.notify_all()
 
-    def _let_go(self) -> None:
-        super()._let_go()
-        # A device that hangs keeps its thread until it answers; the reader needn't wait for that.
-        if self._thread.is_alive():
-            self._thread.join(_LET_GO_S)
+    def close(self) -> None:
+        """Let go of the device; one that hangs keeps its thread, and itself, until it answers."""
+        super().close()
+        self._thread.join(_LET_GO_S)
 
     def _watch_feed(self) -> None:
         try:

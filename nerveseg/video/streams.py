@@ -145,7 +145,7 @@ class CaptureFeed:
         if not self._capture.isOpened():
             raise SourceError(f"{self._shown} can't be opened: {self._why_not()}")
         self._wishes.ask(self._capture)
-        return _promise(self._capture, self._wishes)
+        return _promise(self._capture, self._wishes, own_clock=self._own_clock)
 
     def _made(self) -> Capture:
         try:
@@ -203,12 +203,13 @@ def _device_s(capture: Capture) -> float | None:
     return time_ms / 1000 if math.isfinite(time_ms) and time_ms > 0 else None
 
 
-def _promise(capture: Capture, wishes: Wishes) -> Promise:
+def _promise(capture: Capture, wishes: Wishes, *, own_clock: bool) -> Promise:
     size = tuple(
         int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
     )
     rate = capture.get(cv2.CAP_PROP_FPS)
-    fps = round(rate, 3) if math.isfinite(rate) and 0 < rate < 1000 else None
+    # What has no clock has no rate either: FFmpeg makes one up.
+    fps = round(rate, 3) if own_clock and math.isfinite(rate) and 0 < rate < 1000 else None
     code = _format(capture.get(cv2.CAP_PROP_FOURCC))
     known = min(size) > 0
     facts = wishes.facts() | {
