@@ -18,7 +18,7 @@ import numpy.typing as npt
 from nerveseg.types import Box, GrayImage
 from nerveseg.video.margins import fit_to_margins
 
-__all__ = ["RegionTracker", "find_region", "textured_box"]
+__all__ = ["RegionTracker", "find_region", "seen_region", "textured_box"]
 
 _CELL = 4
 """Side of the cells, in pixels of the analysed picture, in which texture is measured."""
@@ -44,7 +44,7 @@ def find_region(pixels: GrayImage) -> Box:
 
     The whole picture if nothing stands out: a blank frame, or one that is all image.
     """
-    return _found(pixels) or Box(0, 0, pixels.shape[1], pixels.shape[0])
+    return seen_region(pixels) or Box(0, 0, pixels.shape[1], pixels.shape[0])
 
 
 def textured_box(pixels: GrayImage) -> Box:
@@ -62,7 +62,8 @@ def textured_box(pixels: GrayImage) -> Box:
     return _snap(_bounds(patch, cell_px, whole), whole, reach=round(3 * cell_px))
 
 
-def _found(pixels: GrayImage) -> Box | None:
+def seen_region(pixels: GrayImage) -> Box | None:
+    """As `find_region`, but ``None`` where nothing stands out: there is no image, or all is."""
     small, scale = _analysed(pixels)
     patch = _patch(small)
     if patch is None:
@@ -110,7 +111,7 @@ class RegionTracker:
             self.reset()
             self._shape = pixels.shape
         if self._region is None or self._seen < self._settle:
-            self._learn(_found(pixels))
+            self._learn(seen_region(pixels))
         return self._region or Box(0, 0, pixels.shape[1], pixels.shape[0])
 
     def _learn(self, found: Box | None) -> None:
