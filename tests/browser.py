@@ -21,6 +21,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from nerveseg.ui.server import server_config
+
 _FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -38,7 +40,7 @@ Picture = npt.NDArray[np.uint8]
 @contextlib.contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
     """The address of ``app``, served on a free port of this computer."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    server = uvicorn.Server(server_config(app, port=0))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -8,11 +8,12 @@ from typing import Any
 from nerveseg import anatomy, phantom
 from nerveseg.anatomy import Block
 from nerveseg.ui.recording import MAX_NAME, Limits
+from nerveseg.video.devices import list_devices
 from nerveseg.vision.guidance import WARNINGS
 from nerveseg.vision.preprocess import NEEDLE, ModelSpec
 from nerveseg.vision.segment import Segmenter
 
-__all__ = ["DEMO_FRAMES", "SUFFIXES", "demos", "page_facts"]
+__all__ = ["DEMO_FRAMES", "SUFFIXES", "demos", "live_sources", "page_facts"]
 
 SUFFIXES = (
     *(".mp4", ".avi", ".mov", ".mkv", ".webm"),
@@ -38,9 +39,38 @@ def demos() -> dict[str, tuple[str, str]]:
     }
 
 
-def page_facts(segmenter: Segmenter | None, problem: str | None, limits: Limits) -> dict[str, Any]:
-    """JSON for the page; without a model, ``problem`` says what to do about it."""
+def live_sources() -> list[dict[str, str]]:
+    """What can be chosen to be live: devices that are there now, and phantoms."""
+    blocks = anatomy.default().blocks
+    phantoms = [
+        {
+            "group": "Phantom",
+            "label": f"Phantom: {blocks[name].label}",
+            "uri": f"phantom:{name}?{_DEMO_NEEDLE}&realtime&loop",
+            "block": name,
+        }
+        for name in phantom.blocks()
+    ]
+    devices = [
+        {
+            "group": "This computer",
+            "label": f"{device.name} ({device.note})" if device.note else device.name,
+            "uri": device.uri,
+        }
+        for device in list_devices()
+    ]
+    return devices + phantoms
+
+
+def page_facts(
+    segmenter: Segmenter | None, problem: str | None, limits: Limits, *, live: str | None = None
+) -> dict[str, Any]:
+    """JSON for the page; without a model, ``problem`` says what to do about it.
+
+    ``live`` is the source that the page opens at.
+    """
     return {
+        "live": live,
         "model": None if segmenter is None else _model(segmenter),
         "problem": problem,
         "demos": [{"name": name, "label": label} for name, (label, _) in demos().items()],

@@ -6,7 +6,7 @@ Outlines are in pixels of the source frame, so they fit whatever size the pictur
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import cv2
@@ -27,20 +27,23 @@ _SPACING, _MEAN_OVER = 1.8, 5  # pixels between points, points in a running mean
 _Path: TypeAlias = list[float]
 
 
-def picture_jpeg(pixels: GrayImage) -> bytes:
-    """``pixels`` (``uint8``, ``(H, W)``) as a grey JPEG of at most `MAX_SIDE` a side."""
+def picture_jpeg(pixels: GrayImage, *, quality: int = _QUALITY) -> bytes:
+    """``pixels`` (``uint8``, ``(H, W)``) as a grey JPEG of at most `MAX_SIDE` a side.
+
+    ``quality`` is JPEG's own, 0..100.
+    """
     scale = MAX_SIDE / max(pixels.shape)
     if scale < 1:
         size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise SourceError(f"a frame of shape {pixels.shape} can't be encoded as JPEG")
     return bytes(data)
 
 
-def overlay_json(result: FrameResult) -> bytes:
-    """All that is drawn or told about one frame, as one JSON object.
+def overlay_json(result: FrameResult, *, more: Mapping[str, Any] | None = None) -> bytes:
+    """All that is drawn or told about one frame, as one JSON object; ``more`` is added to it.
 
     ``classes`` maps a class to ``area`` (px), ``centroid`` (x, y), ``confidence`` (0..1) and
     three lists of closed paths ``[x0, y0, x1, y1, …]`` read by the even-odd rule: ``outlines``
@@ -60,6 +63,7 @@ def overlay_json(result: FrameResult) -> bytes:
         "needle": _needle(result.needle_state),
         "guidance": None if result.guidance is None else _guidance(result.guidance),
         "warnings": result.warnings,
+        **(more or {}),
     }
     return json.dumps(summary, separators=(",", ":")).encode()
 

@@ -9,7 +9,7 @@ import threading
 import webbrowser
 from collections.abc import AsyncGenerator, Callable
 from importlib import resources
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import gradio as gr
 import uvicorn
@@ -17,34 +17,38 @@ from fastapi import APIRouter, FastAPI, HTTPException, Response
 
 from nerveseg.errors import ModelError, NervesegError
 from nerveseg.ui.clips import ClipStore
-from nerveseg.ui.facts import demos, page_facts
+from nerveseg.ui.facts import demos, live_sources, page_facts
 from nerveseg.ui.guard import LOOPBACK, LoopbackGuard
+from nerveseg.ui.live.camera import MAX_MESSAGE
+from nerveseg.ui.live.desk import Desk
+from nerveseg.ui.live.routes import router as live_router
 from nerveseg.ui.recording import Limits
 from nerveseg.ui.replay import open_demo, router
 from nerveseg.vision.segment import Segmenter
 
-__all__ = ["build_app", "serve"]
+__all__ = ["build_app", "serve", "server_config"]
 
 _STATIC = resources.files("nerveseg.ui") / "static"
 _ASSETS = {
     "replay.css": "text/css",
-    "replay.js": "text/javascript",
-    "clip.js": "text/javascript",
-    "player.js": "text/javascript",
-    "stage.js": "text/javascript",
-    "guides.js": "text/javascript",
-    "places.js": "text/javascript",
-    "timeline.js": "text/javascript",
-    "panel.js": "text/javascript",
-    "needle.js": "text/javascript",
-    "planes.js": "text/javascript",
+    "live.css": "text/css",
+    **{
+        f"{name}.js": "text/javascript"
+        for name in (
+            *("replay", "clip", "player", "stage", "timeline", "panel", "needle", "planes"),
+            *("drawing", "view", "guides", "places", "recordings"),
+            *("live", "livestage", "livepanel", "feed", "tools", "camera", "steering"),
+        )
+    },
 }
 _HEAD = (
     '<link rel="stylesheet" href="/replay/assets/replay.css">'
+    '<link rel="stylesheet" href="/replay/assets/live.css">'
     '<meta name="color-scheme" content="dark">'
 )
 _NO_MODEL = "Install nerveseg again, or make the file with `make train` and `make export`."
-_MOUNT = "import('/replay/assets/replay.js').then((replay) => replay.mount(element));"
+_MOUNT = "import('/replay/assets/%s.js').then((page) => page.mount(element));"
+_TABS = ("replay", "live")
 
 
 def serve(
@@ -53,8 +57,9 @@ def serve(
     port: int = 7860,
     open_browser: bool = True,
     on_ready: Callable[[str], object] | None = None,
+    live: str | None = None,
 ) -> None:
-    """Serve the app with the shipped model until Ctrl-C.
+    """Serve the app with the shipped model until Ctrl-C; ``live`` as in `build_app`.
 
     Takes the next free port when ``port`` is taken (0: any), and tells ``on_ready`` the page's
     address. Raises `NervesegError` for a ``host`` that others could reach: there is no sign-in
@@ -67,24 +72,47 @@ def serve(
         )
     listener = _listen(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}/"
-    app = build_app()
+    app = build_app(live=live)
     if on_ready is not None:
         on_ready(address)
     if open_browser:
         # The socket listens already: a browser that is early waits instead of failing.
         threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
     # An open page holds a connection for as long as it lives: Ctrl-C mustn't wait for that.
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+    config = server_config(app)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def build_app(*, segmenter: Segmenter | None = None, limits: Limits | None = None) -> FastAPI:
+def server_config(app: FastAPI, **more: Any) -> uvicorn.Config:
+    """How the app is served: pictures are compressed already, and a page sends little."""
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        timeout_graceful_shutdown=2,
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        ws_max_size=2 * MAX_MESSAGE,
+        **more,
+    )
+
+
+def build_app(
+    *,
+    segmenter: Segmenter | None = None,
+    limits: Limits | None = None,
+    live: str | None = None,
+    desk: Desk | None = None,
+) -> FastAPI:
     """The app, ready for an ASGI server; the shipped model unless ``segmenter`` is given.
 
-    Without a usable model the page opens all the same, and says what is missing.
+    ``live`` is the address of a source at which the page opens at once; ``desk`` runs the live
+    sessions, with a model of its own. Without a usable model the page opens all the same, and
+    says what is missing.
     """
     limits, problem = limits or Limits(), None
+    given = segmenter
+    desk = desk or Desk(lambda: given or Segmenter.load())
     if segmenter is None:
         try:
             segmenter = Segmenter.load()
@@ -92,14 +120,19 @@ def build_app(*, segmenter: Segmenter | None = None, limits: Limits | None = Non
             problem = f"{error}. {_NO_MODEL}"
     store = None if segmenter is None else ClipStore(segmenter, limits=limits)
     app = FastAPI(
-        title="nerveseg", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_life(store)
+        title="nerveseg",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=_life(store, desk),
     )
     app.include_router(_assets())
-    app.include_router(router(store, page_facts(segmenter, problem, limits)))
+    app.include_router(router(store, page_facts(segmenter, problem, limits, live=live)))
+    app.include_router(live_router(desk, live_sources))
     app.add_middleware(LoopbackGuard)
     mounted: FastAPI = gr.mount_gradio_app(
         app,
-        _page(),
+        _page(first="replay" if live is None else "live"),
         path="/",
         server_name="127.0.0.1",
         footer_links=[],
@@ -116,16 +149,16 @@ def build_app(*, segmenter: Segmenter | None = None, limits: Limits | None = Non
 _Life: TypeAlias = Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]
 
 
-def _life(store: ClipStore | None) -> _Life:
+def _life(store: ClipStore | None, desk: Desk) -> _Life:
     """Start on the first demo before a browser asks for it; leave no files behind."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        if store is None:
-            yield
-            return
-        with contextlib.closing(store):
-            open_demo(store, next(iter(demos())))
+        with contextlib.ExitStack() as held:
+            held.callback(desk.close)
+            if store is not None:
+                held.enter_context(contextlib.closing(store))
+                open_demo(store, next(iter(demos())))
             yield
 
     return lifespan
@@ -144,13 +177,19 @@ def _assets() -> APIRouter:
     return routes
 
 
-def _page() -> gr.Blocks:
-    """One tab so far. The templates hold no `${}`: Gradio would put text in as raw HTML."""
+def _page(*, first: str) -> gr.Blocks:
+    """The tabs. Their templates hold no `${}`: Gradio would put text in as raw HTML."""
     page: gr.Blocks = gr.Blocks(title="nerveseg", analytics_enabled=False, fill_width=True)
     with page:
         gr.HTML(html_template=_text("header.html"), js_on_load=None, apply_default_css=False)
-        with gr.Tabs(), gr.Tab("Replay"):
-            gr.HTML(html_template=_text("replay.html"), js_on_load=_MOUNT, apply_default_css=False)
+        with gr.Tabs(selected=first):
+            for name in _TABS:
+                with gr.Tab(name.capitalize(), id=name):
+                    gr.HTML(
+                        html_template=_text(f"{name}.html"),
+                        js_on_load=_MOUNT % name,
+                        apply_default_css=False,
+                    )
     page.queue(api_open=False)
     return page
 

@@ -85,6 +85,12 @@ export class Clip {
     this.work();
   }
 
+  // Call a plane something; an empty name takes it away.
+  async rename(key, name) {
+    const url = `/replay/clips/${this.id}/planes/${key}?${new URLSearchParams({ name })}`;
+    this.names = (await getJson(url, { method: "POST" })).names;
+  }
+
   close({ leaving = false } = {}) {
     this.closed = true;
     clearTimeout(this.timer);

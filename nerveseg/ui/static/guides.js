@@ -10,7 +10,7 @@ const LOZENGE = 5.5;
 const NEAR_TIP = 3; // how much worse it is to hide the needle beside its tip than a structure
 const RIM = "rgba(0, 0, 0, 0.7)";
 
-// `view` is {scale, left, top, unit}; words that are drawn claim their boxes in `taken`.
+// `view` is a View on the context's canvas; words that are drawn claim their boxes in `taken`.
 export class Guides {
   constructor(context, view, taken) {
     Object.assign(this, { context, view, taken });
@@ -32,7 +32,8 @@ export class Guides {
       const size = chipSize(context, words, unit);
       const gap = 5 * unit;
       const spots = [0, 0.25, 0.5].flatMap((share) => {
-        const index = 2 * Math.floor(share * (points.length / 2 - 1));
+        const along = this.view.mirrored ? 1 - share : share;
+        const index = 2 * Math.floor(along * (points.length / 2 - 1));
         const [x, y] = this.at(points[index], points[index + 1]);
         const beside = share === 0 ? [[x - gap - size[0], y - size[1] / 2]] : [];
         return [...beside, [x, y - gap - size[1]], [x, y + gap]];
@@ -123,10 +124,8 @@ export class Guides {
     return found[0];
   }
 
-  // Points lie at pixel centres, half a pixel from the picture's corner.
   at(x, y) {
-    const { scale, left, top } = this.view;
-    return [left + (x + 0.5) * scale, top + (y + 0.5) * scale];
+    return this.view.at(x, y);
   }
 
   line(from, to, color, width, dashes) {

@@ -40,7 +40,7 @@ export class NeedlePanel {
     // What was never looked for is not lost: nothing is said of it.
     this.blind = facts.model !== null && !facts.model.sees_needles;
     part("no-needles").hidden = !this.blind;
-    for (const name of ["needle-settings", "timeline"]) part(name).hidden = this.blind;
+    for (const name of ["needle-settings", "timeline"]) part(name)?.toggleAttribute("hidden", this.blind);
     for (const name of ["needle", "guidance"]) part(name).addEventListener("input", onLook);
     this.legend();
   }

@@ -1,7 +1,6 @@
 // Naming the planes: a block's syllabus offers names, and any other may be typed. Names belong to
-// the clip on the server. All text is textContent or a field's value.
+// the clip. All text is textContent or a field's value.
 
-import { getJson } from "./clip.js";
 import { make } from "./panel.js";
 
 export class PlanesPanel {
@@ -26,7 +25,8 @@ export class PlanesPanel {
     return { planes: this.part("planes").checked, planeNames: this.clip?.names ?? {} };
   }
 
-  // A demo shows a block: its names are likely to be wanted.
+  // `clip` has the planes' `names` by their keys, and `rename(key, name)`; a clip of a block is
+  // called by its label, and the block's names are likely to be wanted.
   open(clip) {
     const list = this.part("plane-names");
     // What was being typed is for the clip that goes.
@@ -71,7 +71,7 @@ export class PlanesPanel {
     const field = make("input", "nv-field");
     Object.assign(field, { type: "text", maxLength: this.letters, placeholder: "name this plane" });
     field.setAttribute("type", "text");
-    field.setAttribute("list", "nv-offered");
+    field.setAttribute("list", this.part("offered").id);
     field.setAttribute("aria-label", `Name of plane ${number}`);
     field.dataset.plane = key;
     field.addEventListener("change", () => this.name(key, field.value));
@@ -86,9 +86,7 @@ export class PlanesPanel {
   async name(key, name) {
     const { clip } = this;
     try {
-      const query = new URLSearchParams({ name });
-      const url = `/replay/clips/${clip.id}/planes/${key}?${query}`;
-      clip.names = (await getJson(url, { method: "POST" })).names;
+      await clip.rename(key, name);
     } catch (error) {
       this.onProblem(error.message);
     }

@@ -1,0 +1,1 @@
+"""The Live tab: sessions that run, the pages that look at them, and who may steer."""
