@@ -33,8 +33,14 @@ def told(pictures, *, fps=10.0, region=None) -> tuple[str, ...]:
 
 
 def speckle(*, low=0, high=160, seed=0, shape=(240, 320)):
+    """Grains four pixels wide."""
     rng = np.random.default_rng(seed)
-    return rng.integers(low, high, shape).astype(np.uint8)
+    grains = rng.integers(low, high, (shape[0], shape[1] // 4)).astype(np.uint8)
+    return np.repeat(grains, 4, axis=1)
+
+
+def noise(seed):
+    return np.random.default_rng(seed).integers(0, 160, (240, 320)).astype(np.uint8)
 
 
 def in_air(seed):
@@ -55,6 +61,7 @@ PICTURES = [
     ("gain turned down", lambda n: speckle(high=30, seed=n), ("too dark",)),
     ("gain turned up", lambda n: cv2.convertScaleAbs(speckle(seed=n), alpha=4), ("too bright",)),
     ("probe in air", in_air, ("in air",)),
+    ("no signal, in another way", noise, ("noise",)),
 ]  # fmt: skip
 
 

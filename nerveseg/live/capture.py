@@ -96,7 +96,7 @@ class Capture:
     def _look_after(self) -> None:
         tries = 0
         while not self._stop.is_set():
-            reader = _Reader(self._open_clip, self._took, self._opened)
+            reader = _Reader(self._open_clip, self._took, self._opened, self._on_problem)
             reader.start()
             self._attend(reader)
             if self._stop.is_set() or self._is_over(reader):
@@ -162,10 +162,12 @@ class _Reader:
         open_clip: Callable[[], Clip],
         took: Callable[[Frame], None],
         opened: Callable[[Clip], None],
+        on_problem: Callable[[str], object],
     ) -> None:
         self._open_clip = open_clip
         self._took = took
         self._opened = opened
+        self._on_problem = on_problem
         self._clip: Clip | None = None
         self._sign_s: float | None = None
         self.over = threading.Event()
@@ -205,7 +207,11 @@ class _Reader:
             self.over.set()
 
     def _read_all(self, clip: Clip) -> None:
+        broken = 0
         for frame in clip:
+            if clip.broken_frames > broken:
+                broken = clip.broken_frames
+                self._on_problem(f"{broken} pictures could not be read and were left out")
             if self.cancelled:
                 return
             self._sign_s = time.monotonic()

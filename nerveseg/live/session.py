@@ -86,6 +86,7 @@ class LiveSession:
         self._began_s = time.monotonic()
         self._clock = SessionClock()
         self._opening = 0
+        self._size: tuple[int, ...] | None = None
         self._pictures = PictureWatch()
         self._motion = Motion()
         self._waiting = Newest()
@@ -256,6 +257,7 @@ class LiveSession:
         time_s = self._clock.read(frame.time_s, arrived_s)
         if self._clock.faults != faults:
             self._note("time", f"the source gave the time {frame.time_s} out of turn")
+        self._note_size(frame.pixels)
         number = self._counts.delivered
         shot = LiveFrame(
             Frame(number, time_s, frame.pixels, self._settings.mm_per_px or frame.mm_per_px),
@@ -271,6 +273,12 @@ class LiveSession:
             self._shown = shot
         self._counts.passed_over += self._waiting.put(shot)
         self._tell(lambda listener: listener.on_frame(shot))
+
+    def _note_size(self, pixels: GrayImage) -> None:
+        before, self._size = self._size, pixels.shape[::-1]
+        if before not in (None, self._size):
+            was, now = ("x".join(map(str, size)) for size in (before or (), self._size))
+            self._note("size", f"the picture is {now} pixels now, it was {was}")
 
     def _moved(self, number: int, pixels: GrayImage) -> Moved | None:
         """Where what the latest result was found on has gone since."""

@@ -40,6 +40,11 @@ NOTICES = {
             "check the cable between scanner and grabber",
         ),
         Notice(
+            "noise",
+            "The picture is mere noise: no signal",
+            "check the cable, or choose another size or format of the source",
+        ),
+        Notice(
             "in air",
             "The probe seems to be in the air",
             "put it on the phantom with enough gel",
@@ -73,7 +78,7 @@ NOTICES = {
 }
 """Every notice about picture and pace, by its key."""
 
-_LASTING_S = {"frozen": 1.0, "black": 0.5, "blank": 0.5, "no ultrasound": 2.0}
+_LASTING_S = {"frozen": 1.0, "black": 0.5, "blank": 0.5, "noise": 0.5, "no ultrasound": 2.0}
 _LASTING_ELSE_S = 1.0
 """For how long a thing has to be so before it is told: one dark frame is no news."""
 
@@ -88,6 +93,12 @@ _DARK, _BRIGHT = 45.0, 250.0
 not lie, if there is to be anything to see. Real clips have 98 % below 110 to 230."""
 
 _SATURATED_SHARE = 0.4
+
+_LEAST_LIKENESS = 0.5
+"""Correlation of neighbouring pixels of a row. 1,300 real pictures of eight devices have 0.89 and
+more, the phantom at its noisiest 0.97, mere noise 0."""
+
+_ROWS_APART = 8
 
 _NEAR_SHARE = 0.2
 """The top part of the image region, where a probe in air shows its own reverberation."""
@@ -197,7 +208,17 @@ def _wrong_with(pixels: GrayImage, region: Box | None) -> Iterable[str]:
         return ("too dark",)
     if float(np.mean(inner >= _BRIGHT)) > _SATURATED_SHARE:
         return ("too bright",)
+    if _likeness(pixels[::_ROWS_APART]) < _LEAST_LIKENESS:
+        return ("noise",)
     return ()
+
+
+def _likeness(rows: GrayImage) -> float:
+    """Correlation of each pixel with the next one of its row, -1..1; 1 where all are even."""
+    apart = rows.astype(np.float32)
+    apart -= apart.mean(axis=1, keepdims=True)
+    spread = float(np.vdot(apart, apart))
+    return float(np.vdot(apart[:, 1:], apart[:, :-1])) / spread if spread > 0 else 1.0
 
 
 def _in_air(inner: GrayImage) -> bool:
