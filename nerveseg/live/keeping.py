@@ -151,6 +151,8 @@ def _facts(path: Path) -> RecordingFacts:
 def _note(about: About) -> str | None:
     if not about.parts:
         return "holds no picture"
+    if about.ended is not None:
+        return f"ended by itself: {about.ended}"
     if not about.closed:
         return "was not closed: it may lack its last second"
     return f"lacks {about.dropped} frames" if about.dropped else None

@@ -255,8 +255,8 @@ class Reel:
         writer, self._writer = self._writer, None
         if writer is None:
             return
-        self._parts[-1] = replace(self._parts[-1], frames=writer.frames_written)
         writer.close()
+        self._parts[-1] = replace(self._parts[-1], frames=writer.frames_written)
 
     def _file_of(self, index: int) -> str:
         """The part that holds frame ``index``; results come shortly after their frame."""

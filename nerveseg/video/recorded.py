@@ -60,7 +60,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What ``recording.json`` tells; ``facts`` are all its entries as they stand there."""
+    """What ``recording.json`` tells; ``facts`` are all its entries as they stand there.
+
+    ``ended`` says why a recording ended, where its user didn't end it.
+    """
 
     kind: str
     started: str
@@ -68,6 +71,7 @@ class About:
     frames: int
     dropped: int
     closed: bool
+    ended: str | None
     parts: tuple[Part, ...]
     facts: Mapping[str, Any]
 
@@ -134,9 +138,11 @@ class RecordedClip(Clip):
                     yield Frame(index, end_s, frame.pixels, part.mm_per_px)
                 index += 1
         if not self.about.closed:
+            why = self.about.ended or (
+                "it was not closed, as when the program is stopped while it records"
+            )
             raise SourceError(
-                f"{self.file} ends here, at {end_s:.1f} s: it was not closed, as when the program "
-                "is stopped while it records; what was recorded is good"
+                f"{self.file} ends here, at {end_s:.1f} s: {why}; what was recorded is good"
             )
 
     def _read(self, part: Part) -> Iterator[Frame]:
@@ -204,6 +210,7 @@ def _about(table: Any) -> About:
         frames=int(_number(table["frames"])),
         dropped=int(_number(table.get("dropped", 0))),
         closed=table["closed"] is True,
+        ended=None if table.get("ended") is None else str(table["ended"]),
         parts=tuple(_part(part) for part in parts),
         facts=table,
     )
