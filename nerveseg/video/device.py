@@ -1,6 +1,6 @@
 """Frames of a device, as they come: read by a thread of their own, the newest one wins.
 
-A device is a `Feed`: `streams` and `igtl` hold the kinds of it. `DeviceClip` makes it a clip that
+A device is a `Feed`: `captures` and `igtl` hold the kinds of it. `DeviceClip` makes it a clip that
 can be closed while it is read, whatever the device is doing just then.
 """
 
@@ -149,7 +149,7 @@ class DeviceClip(Clip):
     def _take_promise(self) -> None:
         promise = self._await_promise()
         if promise is None:
-            self.close()
+            super().close()
             raise self._failure or SourceError(
                 f"{self.file} doesn't answer within {self._patience.opening_s:g} s; "
                 "unplug it and plug it in again, or check the address"

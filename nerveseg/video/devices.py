@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from nerveseg.video.cameras import NO_PERMISSION, camera_backend
 from nerveseg.video.igtl import PORT
-from nerveseg.video.streams import NO_PERMISSION, camera_backend
 
 __all__ = ["IGTL_HERE", "Camera", "Device", "list_devices"]
 

@@ -31,6 +31,7 @@ from typing import Final, Protocol
 
 from nerveseg.errors import SourceError
 from nerveseg.video.address import Address, flag
+from nerveseg.video.cameras import open_camera
 from nerveseg.video.clip import Clip
 from nerveseg.video.containers import container_kind
 from nerveseg.video.headers import image_kind
@@ -39,7 +40,7 @@ from nerveseg.video.images import IMAGE_SUFFIXES, FolderClip, ImageClip, list_im
 from nerveseg.video.paced import PacedClip
 from nerveseg.video.recorded import RecordedClip, is_recording
 from nerveseg.video.recording import VIDEO_SUFFIXES, VideoClip
-from nerveseg.video.streams import open_camera, open_stream
+from nerveseg.video.streams import open_stream
 from nerveseg.video.synthetic import open_phantom
 
 __all__ = ["SCHEMES", "Clip", "list_images", "live_uri", "open", "read_image"]
