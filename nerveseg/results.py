@@ -153,6 +153,7 @@ class Lines:
         except BaseException as error:
             with suppress(OSError):
                 self._file.truncate(self._size)
+                self._file.seek(self._size)  # else the next line would follow a gap of zeros
             if isinstance(error, OSError):
                 raise self._failed(error) from error
             raise

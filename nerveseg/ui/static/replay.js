@@ -5,6 +5,7 @@ import { NeedlePanel } from "./needle.js";
 import { Panel, make } from "./panel.js";
 import { PlanesPanel } from "./planes.js";
 import { Player } from "./player.js";
+import { Recordings, choice, recordingIn } from "./recordings.js";
 import { Stage, numbersPlanes } from "./stage.js";
 import { Timeline } from "./timeline.js";
 
@@ -49,10 +50,9 @@ class Replay {
   start() {
     this.listen();
     for (const { name, label } of this.facts.demos) {
-      const option = make("option", "", `Demo: ${label}`);
-      option.value = name;
-      this.part("demo").append(option);
+      this.part("demo").append(choice(`Demo: ${label}`, name));
     }
+    this.recordings = new Recordings(this.part("demo"));
     this.part("file").accept = this.facts.suffixes.join(",");
     this.openDemo(this.facts.demos[0].name);
   }
@@ -66,7 +66,9 @@ class Replay {
     on("hide", "click", () => this.hide(!this.hiding));
     on("speed", "change", () => player.setRate(Number(part("speed").value)));
     on("scrub", "input", () => this.seek(Number(part("scrub").value)));
-    on("demo", "change", () => this.openDemo(part("demo").value));
+    on("demo", "change", () => this.openChosen(part("demo").value));
+    // The list is asked for anew whenever it may be about to open.
+    for (const event of ["pointerenter", "focus"]) on("demo", event, () => this.recordings.refresh());
     on("file", "change", () => {
       if (part("file").files.length) this.openFile(part("file").files[0]);
       part("file").value = "";
@@ -126,14 +128,26 @@ class Replay {
     this.repaint();
   }
 
-  async openDemo(name) {
+  openChosen(value) {
+    const name = recordingIn(value);
+    if (name === null) this.openDemo(value);
+    else this.open("recordings", name, "Opening the recording…");
+  }
+
+  openDemo(name) {
+    this.open("demos", name, "Opening the demo…");
+  }
+
+  // Of what the server keeps itself: `kind` is demos or recordings.
+  async open(kind, name, words) {
     if (!this.facts.model) {
       this.complain(this.facts.problem);
       return;
     }
-    this.work("Opening the demo…");
+    this.work(words);
     try {
-      const { id } = await getJson(`/replay/demos/${encodeURIComponent(name)}`, { method: "POST" });
+      const address = `/replay/${kind}/${encodeURIComponent(name)}`;
+      const { id } = await getJson(address, { method: "POST" });
       if (this.clip?.id === id) this.work(null);
       else this.follow(id);
     } catch (error) {
