@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import socketserver
 import threading
 from collections.abc import Callable
@@ -79,6 +80,10 @@ class IgtlCamera:
                 self.send(self.picture(number))
                 number += 1
 
+    def close_connections(self) -> None:
+        """Hang up on who is connected, as a program that ends."""
+        self.server.communication_thread_stop_requested = True
+
     def send(self, pixels: np.ndarray, *, at: float | None = None, device: str = "") -> None:
         self.server.send_message(
             pyigtl.ImageMessage(
@@ -98,3 +103,37 @@ class IgtlCamera:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+class RawPeer:
+    """A server on loopback that sends ``content`` to who connects, then hangs up or is silent."""
+
+    def __init__(self, content: bytes, *, then: str = "close") -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._content, self._then = content, then
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    @property
+    def uri(self) -> str:
+        return f"igtl://127.0.0.1:{self._listening.getsockname()[1]}"
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            peer, _ = self._listening.accept()
+            with peer:
+                peer.sendall(self._content)
+                if self._then == "silence":
+                    self._done.wait()
+
+    def __enter__(self) -> RawPeer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        # Wakes a thread that still waits for somebody to connect.
+        with suppress(OSError):
+            socket.create_connection(self._listening.getsockname(), timeout=1).close()
+        self._listening.close()
+        self._thread.join()

@@ -137,7 +137,9 @@ class IgtlFeed:
     def _shot(self, header: dict[str, Any], body: bytes) -> Shot | str:
         message = self._messages.ImageMessage()
         try:
-            message.unpack(header, body)
+            # A matrix may hold anything at all.
+            with np.errstate(all="ignore"):
+                message.unpack(header, body)
             pixels = self._gray(np.asarray(message.image))
         except _UNPACKING_FAILS as error:
             return f"its IMAGE contradicts itself: {str(error)[:120]}"

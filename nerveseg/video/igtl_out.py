@@ -59,12 +59,6 @@ class IgtlServer:
             return sum(sender.is_alive() for sender in self._senders)
 
     @property
-    def number(self) -> int:
-        """How many results were there to send, less one."""
-        with self._news:
-            return -1 if self._newest is None else self._newest.number
-
-    @property
     def closing(self) -> bool:
         """Whether all ends."""
         return self._closing
@@ -99,7 +93,8 @@ class IgtlServer:
             if self._closing or len(self._senders) >= _MOST_CLIENTS:
                 peer.close()
                 return
-            sender = _Sender(peer, self)
+            # What was found before the client came is no news to it.
+            sender = _Sender(peer, self, after=self._newest.number if self._newest else -1)
             self._senders.append(sender)
             sender.start()
 
@@ -116,8 +111,9 @@ class IgtlServer:
 class _Sender(threading.Thread):
     """What sends to one client, until that goes away or all ends."""
 
-    def __init__(self, peer: socket.socket, server: IgtlServer) -> None:
+    def __init__(self, peer: socket.socket, server: IgtlServer, *, after: int) -> None:
         super().__init__(name="nerveseg-igtl-client", daemon=True)
+        self._sent = after
         self._peer = peer
         self._server = server
         self._tip_told = False
@@ -134,12 +130,10 @@ class _Sender(threading.Thread):
             self._peer.close()
 
     def _send_all(self) -> None:
-        # What was found before the client came is no news.
-        sent = self._server.number
         while not self._server.closing and self._is_there():
-            sending = self._server.next(sent, _FRESH_S)
+            sending = self._server.next(self._sent, _FRESH_S)
             if sending is not None:
-                sent = sending.number
+                self._sent = sending.number
                 self._peer.sendall(self._server.packer.pack(sending))
                 self._tip_told = sending.result.needle_state.needle is not None
             elif self._tip_told:
