@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nerveseg.errors import StoreError
@@ -21,6 +21,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
+@settings(max_examples=25)
 @given(entries=st.lists(st.dictionaries(st.text(), JSON), max_size=5))
 def test_each_object_is_a_line_of_its_own(
     entries: list[dict[str, object]], tmp_path_factory: pytest.TempPathFactory

@@ -4,6 +4,7 @@ import { getJson } from "./clip.js";
 import { make } from "./panel.js";
 
 const MARK = "recording:";
+const STAMP = /^(\d{4}-\d\d-\d\d) (\d\d-\d\d-\d\d) ?(.*)$/;
 
 export function choice(label, value) {
   const option = make("option", "", label);
@@ -43,11 +44,14 @@ export class Recordings {
   }
 }
 
+// What it shows comes first: a closed list has room for little more.
 function words({ name, kind, seconds, note }) {
-  const facts = [name];
+  const [, day, clock, title] = name.match(STAMP) ?? [null, null, null, name];
+  const facts = [title || "recording"];
+  if (day) facts.push(`${day} ${clock.replaceAll("-", ":")}`);
   if (kind === "snapshot") facts.push("snapshot");
   else if (kind === "recording") facts.push(length(seconds));
-  if (note) facts.push(kind === "damaged" ? "damaged" : note);
+  if (note) facts.push(kind === "damaged" ? "damaged" : note.split(":")[0]);
   return facts.join(" · ");
 }
 
