@@ -19,7 +19,7 @@ from nerveseg.video.sinks import storing
 __all__ = ["ENOUGH_BYTES", "LEAST_BYTES", "RecordingFacts", "Recordings", "free_bytes"]
 
 ENOUGH_BYTES = 2_000_000_000
-"""With less room than this left, it is said: some five minutes of a 640x480 picture."""
+"""With less room than this left, it is said: five to ten minutes of a 640x480 picture."""
 
 LEAST_BYTES = 200_000_000
 """With less room than this left, nothing is recorded: other programs need some too."""
