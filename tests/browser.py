@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -55,15 +56,17 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def chromium(profile: Path, *, width: int = 1280, height: int = 800) -> Iterator[webdriver.Chrome]:
-    """A fresh browser; skips the test, with a reason, where there is none."""
+def chromium(
+    profile: Path, *flags: str, width: int = 1280, height: int = 800
+) -> Iterator[webdriver.Chrome]:
+    """A fresh browser, with more ``flags``; skips the test, with a reason, where there is none."""
     binary = shutil.which("chromium") or shutil.which("google-chrome")
     driver_path = shutil.which("chromedriver")
     if binary is None or driver_path is None:
         pytest.skip("needs chromium and chromedriver on the PATH")
     options = webdriver.ChromeOptions()
     options.binary_location = binary
-    for flag in (*_FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
+    for flag in (*_FLAGS, *flags, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
@@ -75,19 +78,19 @@ def chromium(profile: Path, *, width: int = 1280, height: int = 800) -> Iterator
         driver.quit()
 
 
-class ReplayPage:
-    """The Replay tab as a user has it: parts to press, keys, and what is on the screen."""
+class Page:
+    """A tab as a user has it: parts to press, keys, and what is on the screen."""
 
-    def __init__(self, driver: webdriver.Chrome, address: str) -> None:
+    root = ""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
-        driver.get(address)
-        self.until(lambda: self.driver.find_elements(By.CSS_SELECTOR, "[data-frame]"))
 
     def part(self, name: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, f'[data-part="{name}"]')
+        return self.driver.find_element(By.CSS_SELECTOR, f'{self.root} [data-part="{name}"]')
 
     def switch(self, class_name: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, f'[data-class="{class_name}"]')
+        return self.driver.find_element(By.CSS_SELECTOR, f'{self.root} [data-class="{class_name}"]')
 
     def press(self, *keys: str) -> None:
         self.driver.switch_to.active_element.send_keys(*keys)
@@ -101,28 +104,6 @@ class ReplayPage:
         assert callable(condition)
         WebDriverWait(self.driver, seconds, poll_frequency=0.1).until(lambda _: condition())
 
-    def open_file(self, path: Path) -> None:
-        self.part("file").send_keys(str(path))
-
-    def open_clip(self, path: Path, frames: int) -> None:
-        """Open a clip, wait until all is analysed, and stand still on its first frame."""
-        self.open_file(path)
-        self.until(lambda: path.name in self.part("facts").text)
-        self.until(lambda: f"/ {frames} " in self.where and "analysing" not in self.facts)
-        self.stand_on_first()
-
-    def stand_on_first(self) -> None:
-        if self.part("play").get_attribute("aria-label") == "Pause":
-            self.part("play").click()
-        self.release_focus()
-        self.press(Keys.HOME)
-        self.until(lambda: self.painted_frame == 0)
-
-    def go_to(self, number: int) -> None:
-        """Stand still on a frame, by way of the slider."""
-        self.set_slider("scrub", number)
-        self.until(lambda: self.painted_frame == number)
-
     def set_switch(self, switch: WebElement, *, on: bool) -> None:
         if switch.is_selected() != on:
             switch.click()
@@ -135,21 +116,12 @@ class ReplayPage:
         self.driver.execute_script(script, self.part(name), value)
 
     @property
-    def where(self) -> str:
-        return self.part("where").text
-
-    @property
-    def facts(self) -> str:
-        return self.part("facts").text
-
-    @property
     def painted_frame(self) -> int:
         return int(self.part("screen").get_attribute("data-frame") or -1)
 
-    def picture(self) -> Picture:
-        """What is on the stage now, red, green, blue, cut to the clip's own picture."""
+    def cut(self, painted: Picture) -> Picture:
+        """A screenshot of the stage, red, green, blue, cut to the clip's own picture."""
         canvas = self.part("screen")
-        painted = self.screenshot("screen")
         left = int(canvas.get_attribute("data-left") or 0)
         top = int(canvas.get_attribute("data-top") or 0)
         rows, columns = painted.shape[:2]
@@ -173,6 +145,118 @@ class ReplayPage:
         """What the browser's console holds against the page."""
         entries = self.driver.get_log("browser")
         return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
+
+
+class ReplayPage(Page):
+    """The Replay tab."""
+
+    def __init__(self, driver: webdriver.Chrome, address: str) -> None:
+        super().__init__(driver)
+        driver.get(address)
+        self.until(lambda: self.driver.find_elements(By.CSS_SELECTOR, "[data-frame]"))
+
+    def open_file(self, path: Path) -> None:
+        self.part("file").send_keys(str(path))
+
+    def open_clip(self, path: Path, frames: int) -> None:
+        """Open a clip, wait until all is analysed, and stand still on its first frame."""
+        self.open_file(path)
+        self.until(lambda: path.name in self.part("facts").text)
+        self.until(lambda: f"/ {frames} " in self.where and "analysing" not in self.facts)
+        self.stand_on_first()
+
+    def stand_on_first(self) -> None:
+        if self.part("play").get_attribute("aria-label") == "Pause":
+            self.part("play").click()
+        self.release_focus()
+        self.press(Keys.HOME)
+        self.until(lambda: self.painted_frame == 0)
+
+    def go_to(self, number: int) -> None:
+        """Stand still on a frame, by way of the slider."""
+        self.set_slider("scrub", number)
+        self.until(lambda: self.painted_frame == number)
+
+    @property
+    def where(self) -> str:
+        return self.part("where").text
+
+    @property
+    def facts(self) -> str:
+        return self.part("facts").text
+
+    def picture(self) -> Picture:
+        """What is on the stage now, red, green, blue, cut to the clip's own picture."""
+        return self.cut(self.screenshot("screen"))
+
+
+class LivePage(Page):
+    """The Live tab, or the page that looks on."""
+
+    root = ".nv-live"
+
+    def __init__(self, driver: webdriver.Chrome, address: str) -> None:
+        super().__init__(driver)
+        self.open(address)
+
+    def open(self, address: str) -> None:
+        self.driver.get(address)
+        self.until(lambda: self.driver.find_elements(By.CSS_SELECTOR, '[data-part="screen"]'))
+        tabs = self.driver.find_elements(By.CSS_SELECTOR, "button[role=tab]")
+        for tab in tabs:
+            if tab.text.strip() == "Live":
+                tab.click()
+        self.until(lambda: self.driver.find_elements(By.CSS_SELECTOR, f"{self.root}"))
+
+    def start(self, uri: str) -> None:
+        """Type a source's address and start it."""
+        self.until(lambda: self.driver.find_elements(By.CSS_SELECTOR, 'option[value="address"]'))
+        choice = self.driver.find_element(By.CSS_SELECTOR, '.nv-live option[value="address"]')
+        choice.click()
+        self.part("address").clear()
+        self.part("address").send_keys(uri)
+        self.part("start").click()
+
+    @property
+    def overlaid_frame(self) -> int:
+        """The number of the frame that the overlay on the stage was computed from."""
+        return int(self.part("over").get_attribute("data-overlay") or -1)
+
+    @property
+    def runs(self) -> bool:
+        """Whether picture and overlay are there."""
+        return self.painted_frame >= 0 and self.overlaid_frame >= 0
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the picture stands, with the overlay of that very frame."""
+        stands = self.part("freeze").get_attribute("aria-pressed") == "true"
+        return stands and self.painted_frame == self.overlaid_frame
+
+    def picture(self) -> Picture:
+        """What is on the stage now, red, green, blue, cut to the source's own picture."""
+        return self.cut(self.screenshot("stage")[1:-1, 1:-1])  # its border lies inside
+
+    def click_at(self, x: float, y: float) -> None:
+        """Click on a point of the picture, given in the source's pixels."""
+        self.drag((x, y), (x, y))
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press on one point of the picture, in the source's pixels, and let go on another."""
+        canvas = self.part("screen")
+        self.driver.execute_script('arguments[0].scrollIntoView({ block: "center" })', canvas)
+        left, top = (float(canvas.get_attribute(f"data-{side}") or 0) for side in ("left", "top"))
+        box = canvas.rect
+        scale = self.scale
+
+        def offset(point: tuple[float, float]) -> tuple[int, int]:
+            across = left + (point[0] + 0.5) * scale - box["width"] / 2
+            down = top + (point[1] + 0.5) * scale - box["height"] / 2
+            return round(across), round(down)
+
+        actions = ActionChains(self.driver)
+        actions.move_to_element_with_offset(canvas, *offset(start)).click_and_hold()
+        actions.move_to_element_with_offset(canvas, *offset(end)).release().perform()
 
 
 def near(picture: Picture, color: tuple[int, int, int], *, within: int = 40) -> Picture:

@@ -13,7 +13,7 @@ from nerveseg.vision.guidance import WARNINGS
 from nerveseg.vision.preprocess import NEEDLE, ModelSpec
 from nerveseg.vision.segment import Segmenter
 
-__all__ = ["DEMO_FRAMES", "SUFFIXES", "demos", "live_sources", "page_facts"]
+__all__ = ["DEMO_FRAMES", "SUFFIXES", "demos", "live_sources", "page_facts", "watch_facts"]
 
 SUFFIXES = (
     *(".mp4", ".avi", ".mov", ".mkv", ".webm"),
@@ -63,14 +63,21 @@ def live_sources() -> list[dict[str, str]]:
 
 
 def page_facts(
-    segmenter: Segmenter | None, problem: str | None, limits: Limits, *, live: str | None = None
+    segmenter: Segmenter | None,
+    problem: str | None,
+    limits: Limits,
+    *,
+    live: str | None = None,
+    watch_at: str | None = None,
 ) -> dict[str, Any]:
     """JSON for the page; without a model, ``problem`` says what to do about it.
 
-    ``live`` is the source that the page opens at.
+    ``live`` is the source that the page opens at, ``watch_at`` the address under which other
+    computers may look on.
     """
     return {
         "live": live,
+        "watch_at": watch_at,
         "model": None if segmenter is None else _model(segmenter),
         "problem": problem,
         "demos": [{"name": name, "label": label} for name, (label, _) in demos().items()],
@@ -82,6 +89,15 @@ def page_facts(
         "name_letters": MAX_NAME,
         "suffixes": SUFFIXES,
         "upload_bytes": limits.upload_bytes,
+    }
+
+
+def watch_facts(segmenter: Segmenter) -> dict[str, Any]:
+    """JSON for the page that looks on: what is drawn, and how."""
+    return {
+        "classes": [_look(name) for name in segmenter.spec.areas],
+        "needle": _look(NEEDLE),
+        "sees_needles": segmenter.spec.sees_needles,
     }
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import threading
 import webbrowser
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from importlib import resources
 from typing import Any, TypeAlias
 
@@ -17,16 +18,17 @@ from fastapi import APIRouter, FastAPI, HTTPException, Response
 
 from nerveseg.errors import ModelError, NervesegError
 from nerveseg.ui.clips import ClipStore
-from nerveseg.ui.facts import demos, live_sources, page_facts
-from nerveseg.ui.guard import LOOPBACK, LoopbackGuard
+from nerveseg.ui.facts import demos, live_sources, page_facts, watch_facts
+from nerveseg.ui.guard import LOOPBACK, AddressGuard, LoopbackGuard
 from nerveseg.ui.live.camera import MAX_MESSAGE
 from nerveseg.ui.live.desk import Desk
 from nerveseg.ui.live.routes import router as live_router
+from nerveseg.ui.live.watching import router as watch_router
 from nerveseg.ui.recording import Limits
 from nerveseg.ui.replay import open_demo, router
 from nerveseg.vision.segment import Segmenter
 
-__all__ = ["build_app", "serve", "server_config"]
+__all__ = ["build_app", "serve", "server_config", "watch_app"]
 
 _STATIC = resources.files("nerveseg.ui") / "static"
 _ASSETS = {
@@ -37,7 +39,7 @@ _ASSETS = {
         for name in (
             *("replay", "clip", "player", "stage", "timeline", "panel", "needle", "planes"),
             *("drawing", "view", "guides", "places", "recordings"),
-            *("live", "livestage", "livepanel", "feed", "tools", "camera", "steering"),
+            *("live", "livestage", "livepanel", "feed", "tools", "camera", "steering", "watch"),
         )
     },
 }
@@ -58,30 +60,68 @@ def serve(
     open_browser: bool = True,
     on_ready: Callable[[str], object] | None = None,
     live: str | None = None,
+    share_host: str | None = None,
+    share_port: int = 7870,
 ) -> None:
     """Serve the app with the shipped model until Ctrl-C; ``live`` as in `build_app`.
 
     Takes the next free port when ``port`` is taken (0: any), and tells ``on_ready`` the page's
-    address. Raises `NervesegError` for a ``host`` that others could reach: there is no sign-in
-    yet.
+    address. With ``share_host`` (``0.0.0.0``: all of this computer's addresses) other computers
+    may look on at a live session by its code, at ``share_port`` or the next free one; nothing
+    else is served there. Raises `NervesegError` for a ``host`` that others could reach: there is
+    no sign-in yet.
     """
     if host not in LOOPBACK:
         raise NervesegError(
             f"can't serve on {host!r}: there is no sign-in yet, so the app answers on this "
             "computer only; use 127.0.0.1"
         )
-    listener = _listen(host, port)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}/"
-    app = build_app(live=live)
-    if on_ready is not None:
-        on_ready(address)
-    if open_browser:
-        # The socket listens already: a browser that is early waits instead of failing.
-        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
-    # An open page holds a connection for as long as it lives: Ctrl-C mustn't wait for that.
-    config = server_config(app)
-    with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+    with contextlib.ExitStack() as held:
+        listener = held.enter_context(_listen(host, port))
+        desk, watch_at = Desk(Segmenter.load), None
+        if share_host is not None:
+            others = held.enter_context(_listen(share_host, share_port))
+            watch_at = _address(_reachable(share_host), others)
+            held.enter_context(_serving(watch_app(desk), others))
+        app = build_app(live=live, desk=desk, watch_at=watch_at)
+        address = _address(host, listener)
+        if on_ready is not None:
+            on_ready(f"{address}/")
+        if open_browser:
+            # The socket listens already: a browser that is early waits instead of failing.
+            threading.Thread(target=webbrowser.open, args=[f"{address}/"], daemon=True).start()
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(server_config(app)).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _serving(app: FastAPI, listener: socket.socket) -> Generator[None]:
+    """Serve beside the app, in a thread of its own."""
+    # What a stranger claims to be must not count, so that wrong codes are held against it.
+    server = uvicorn.Server(server_config(app, proxy_headers=False))
+    thread = threading.Thread(
+        target=server.run, args=[[listener]], name="nerveseg-watch", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+
+def _reachable(host: str) -> str:
+    """The number by which others reach this computer, where it listens on all that it has."""
+    if host not in ("0.0.0.0", "::"):  # noqa: S104 - only compared
+        return host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect(("192.0.2.1", 9))  # sends nothing: only asks which way it would go
+        return str(probe.getsockname()[0])
+    return socket.gethostname()
 
 
 def server_config(app: FastAPI, **more: Any) -> uvicorn.Config:
@@ -89,6 +129,7 @@ def server_config(app: FastAPI, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_level="warning",
+        # An open page holds a connection for as long as it lives: Ctrl-C mustn't wait for that.
         timeout_graceful_shutdown=2,
         ws="websockets-sansio",
         ws_per_message_deflate=False,
@@ -103,11 +144,13 @@ def build_app(
     limits: Limits | None = None,
     live: str | None = None,
     desk: Desk | None = None,
+    watch_at: str | None = None,
 ) -> FastAPI:
     """The app, ready for an ASGI server; the shipped model unless ``segmenter`` is given.
 
     ``live`` is the address of a source at which the page opens at once; ``desk`` runs the live
-    sessions, with a model of its own. Without a usable model the page opens all the same, and
+    sessions, with a model of its own; ``watch_at`` is where its `watch_app` is served, if it is.
+    Without a usable model the page opens all the same, and
     says what is missing.
     """
     limits, problem = limits or Limits(), None
@@ -118,6 +161,7 @@ def build_app(
             segmenter = Segmenter.load()
         except ModelError as error:
             problem = f"{error}. {_NO_MODEL}"
+    facts = page_facts(segmenter, problem, limits, live=live, watch_at=watch_at)
     store = None if segmenter is None else ClipStore(segmenter, limits=limits)
     app = FastAPI(
         title="nerveseg",
@@ -127,8 +171,9 @@ def build_app(
         lifespan=_life(store, desk),
     )
     app.include_router(_assets())
-    app.include_router(router(store, page_facts(segmenter, problem, limits, live=live)))
+    app.include_router(router(store, facts))
     app.include_router(live_router(desk, live_sources))
+    app.include_router(_watch_router(desk))
     app.add_middleware(LoopbackGuard)
     mounted: FastAPI = gr.mount_gradio_app(
         app,
@@ -144,6 +189,23 @@ def build_app(
         head=_HEAD,
     )
     return mounted
+
+
+def watch_app(desk: Desk) -> FastAPI:
+    """What other computers may reach: the page that looks on by a code, and nothing else."""
+    app = FastAPI(title="nerveseg", docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(_watch_router(desk))
+    app.add_middleware(AddressGuard)
+    return app
+
+
+def _watch_router(desk: Desk) -> APIRouter:
+    return watch_router(
+        desk,
+        facts=lambda: watch_facts(desk.segmenter),
+        page=lambda: _text("watch.html"),
+        asset=_asset,
+    )
 
 
 _Life: TypeAlias = Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]
@@ -166,15 +228,15 @@ def _life(store: ClipStore | None, desk: Desk) -> _Life:
 
 def _assets() -> APIRouter:
     routes = APIRouter()
-
-    @routes.get("/replay/assets/{name}")
-    def asset(name: str) -> Response:
-        if name not in _ASSETS:
-            raise HTTPException(404, f"there is no asset {name!r}")
-        headers = {"Cache-Control": "no-cache"}
-        return Response((_STATIC / name).read_bytes(), media_type=_ASSETS[name], headers=headers)
-
+    routes.add_api_route("/replay/assets/{name}", _asset, response_model=None)
     return routes
+
+
+def _asset(name: str) -> Response:
+    if name not in _ASSETS:
+        raise HTTPException(404, f"there is no asset {name!r}")
+    headers = {"Cache-Control": "no-cache"}
+    return Response((_STATIC / name).read_bytes(), media_type=_ASSETS[name], headers=headers)
 
 
 def _page(*, first: str) -> gr.Blocks:
@@ -226,9 +288,15 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family)
         if os.name == "posix":  # elsewhere it would take a port that another app listens on
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with contextlib.suppress(OSError):
+        try:
             listener.bind((host, candidate))
             listener.listen(128)
+        except OSError as error:
+            listener.close()
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                raise NervesegError(
+                    f"{host!r} is no address of this computer; use one that it has, or 0.0.0.0"
+                ) from error
+        else:
             return listener
-        listener.close()
     raise NervesegError(f"ports {port} to {port + 19} on {host} are all taken; pass another port")

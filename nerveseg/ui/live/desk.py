@@ -66,7 +66,7 @@ class Desk:
             self._make_room(device)
             settings = self._store.load(device)
             session = LiveSession(
-                uri, self._model(), settings=settings, block=block, opener=self._opener
+                uri, self.segmenter, settings=settings, block=block, opener=self._opener
             )
             return self._seat(session, device)
 
@@ -76,10 +76,18 @@ class Desk:
             self._make_room(None)
             settings = self._store.load(CAMERA)
             session = LiveSession(
-                CAMERA, self._model(), settings=settings, block=block, opener=feed.open
+                CAMERA, self.segmenter, settings=settings, block=block, opener=feed.open
             )
             session.add_listener(feed)
             return self._seat(session, CAMERA, feed)
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """The model of the sessions, loaded at the first call; `ModelError` without one."""
+        with self._lock:
+            if self._segmenter is None:
+                self._segmenter = self._load()
+            return self._segmenter
 
     def steered(self, seat_id: str, token: str) -> Seat:
         """The session that ``token`` steers; `StoreError` if there is none (any more)."""
@@ -88,10 +96,16 @@ class Desk:
             raise StoreError("this live session has ended; start it again")
         return seat
 
+    @property
+    def seats(self) -> tuple[Seat, ...]:
+        """The sessions that run."""
+        with self._lock:
+            return tuple(self._seats.values())
+
     def watched(self, code: str) -> Seat | None:
         """The session that may be looked at by ``code``, in a time that tells nothing of codes."""
         given, found = code.encode(), None
-        for seat in tuple(self._seats.values()):
+        for seat in self.seats:
             if seat.code is not None and secrets.compare_digest(seat.code.encode(), given):
                 found = seat
         return found
@@ -104,7 +118,7 @@ class Desk:
 
     def close(self) -> None:
         """End all sessions."""
-        for seat in tuple(self._seats.values()):
+        for seat in self.seats:
             self.stop(seat)
 
     def _seat(self, session: LiveSession, device: str, feed: CameraFeed | None = None) -> Seat:
@@ -121,16 +135,11 @@ class Desk:
         seat.start()
         return seat
 
-    def _model(self) -> Segmenter:
-        if self._segmenter is None:
-            self._segmenter = self._load()
-        return self._segmenter
-
     def _make_room(self, device: str | None) -> None:
-        for seat in tuple(self._seats.values()):
+        for seat in self.seats:
             if seat.device == device and seat.session.status.state in _OVER:
                 self.stop(seat)
-        if any(seat.device == device for seat in self._seats.values()):
+        if any(seat.device == device for seat in self.seats):
             raise StoreError(
                 f"{device} is live in another tab of this app: go on there, or stop it there first"
             )

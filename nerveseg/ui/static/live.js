@@ -400,7 +400,7 @@ class Live {
     part("scale-own").hidden = !source;
   }
 
-  tellViewers({ watching, code, link }) {
+  tellViewers({ watching, code }) {
     const { part } = this;
     const nobody = code ? "Nobody is looking on yet." : "Nobody is looking on.";
     part("watching").textContent = watching ? `${watching} ${watching === 1 ? "is" : "are"} looking on.` : nobody;
@@ -409,7 +409,11 @@ class Live {
     part("unshare").hidden = !code;
     if (!code) return;
     part("code").textContent = `${code.slice(0, 4)} ${code.slice(4)}`;
-    Object.assign(part("link"), { textContent: link, href: link });
+    const link = `${this.facts.watch_at ?? location.origin}/watch/${code}`;
+    if (part("link").textContent !== link) Object.assign(part("link"), { textContent: link, href: link });
+    part("share-reach").textContent = this.facts.watch_at
+      ? "For other computers on this network; the picture isn't encrypted on its way."
+      : "For this computer alone. To let others look on, start the app with --share.";
   }
 
   tellTool(tool) {

@@ -1,0 +1,376 @@
+"""The Live tab in a real browser, judged by the pixels on its screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from selenium import webdriver
+
+from nerveseg import anatomy
+from nerveseg.live.keeping import Recordings
+from nerveseg.live.settings import SettingsStore
+from nerveseg.resources import weights_dir
+from nerveseg.ui import build_app
+from nerveseg.ui.live.desk import Desk, LiveLimits
+from nerveseg.vision.segment import DEFAULT_MODEL, Segmenter
+from tests.browser import LivePage, Picture, chromium, near, serving
+from tests.discs import FRAMES, SIZE, fake_segmenter, nerve_centre
+from tests.live_discs import Opener
+
+pytestmark = pytest.mark.browser
+
+COLORS = {name: kind.color for name, kind in anatomy.default().classes.items()}
+DISCS = "discs:one"
+
+
+@dataclass
+class Room:
+    """The app with its source, and a browser that looks at it."""
+
+    page: LivePage
+    address: str
+    opener: Opener
+    desk: Desk
+    recordings: Recordings
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    folder, opener = tmp_path_factory.mktemp("live"), Opener()
+    recordings = Recordings(folder / "recordings")
+    desk = Desk(
+        fake_segmenter,
+        opener=opener,
+        store=SettingsStore(folder / "devices.json"),
+        recordings=recordings,
+    )
+    app = build_app(segmenter=fake_segmenter(), desk=desk)
+    with serving(app) as address, chromium(folder / "profile", *CAMERA_FLAGS) as driver:
+        yield Room(LivePage(driver, address), address, opener, desk, recordings)
+
+
+CAMERA_FLAGS = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+
+
+@pytest.fixture
+def page(room: Room) -> LivePage:
+    """The discs, live: all classes, as areas without names and fill."""
+    page = room.page
+    if page.part("start").text != "Stop":
+        page.start(DISCS)
+        page.until(lambda: page.runs)
+    for name in ("names", "safe", "uncertainty", "planes"):
+        page.set_switch(page.part(name), on=False)
+    page.set_slider("opacity", 0)
+    return page
+
+
+@pytest.fixture
+def frozen(page: LivePage) -> Iterator[LivePage]:
+    page.release_focus()
+    page.press("f")
+    page.until(lambda: page.is_frozen)
+    yield page
+    page.part("freeze").click()
+    page.until(lambda: page.part("freeze").get_attribute("aria-pressed") == "false")
+
+
+def amount(picture: Picture, class_name: str) -> int:
+    return int(near(picture, COLORS[class_name]).sum())
+
+
+def centre(mask: np.ndarray) -> np.ndarray:
+    rows, columns = np.nonzero(mask)
+    return np.array([columns.min() + columns.max(), rows.min() + rows.max()]) / 2
+
+
+def white_disc(picture: Picture) -> np.ndarray:
+    return np.asarray(cv2.erode(near(picture, (235, 235, 235)).view(np.uint8), np.ones((5, 5))))
+
+
+def new_tab(driver: webdriver.Chrome) -> str:
+    """Open a tab and go to it; the one that was left comes back."""
+    before: str = driver.current_window_handle
+    driver.switch_to.new_window("tab")
+    return before
+
+
+def close_tab(driver: webdriver.Chrome, before: str) -> None:
+    driver.close()
+    driver.switch_to.window(before)
+
+
+def test_picture_and_overlay_move_and_the_figures_are_told(page: LivePage) -> None:
+    first, overlaid = page.painted_frame, page.overlaid_frame
+    page.until(lambda: page.painted_frame > first + 5 and page.overlaid_frame > overlaid + 2)
+    assert amount(page.picture(), "nerve") > 100
+    page.until(lambda: "ms old" in page.part("age").text and "frame" in page.part("age").text)
+    rates = page.part("rates").text
+    assert all(word in rates for word in ("delivered", "shown", "analysed"))
+    assert "25 a second promised" in page.part("source-facts").text
+    assert "0.2000 mm per pixel, by the source" in page.part("scale-words").text
+    body = page.driver.find_element("tag name", "body").text
+    assert "Education only — not for clinical use" in body
+    assert page.complaints() == []
+
+
+def test_freeze_stands_still_at_a_frame_with_its_own_overlay(frozen: LivePage) -> None:
+    number = frozen.painted_frame
+    picture = frozen.picture()
+    expected = nerve_centre(number % FRAMES)
+    assert centre(white_disc(picture)) / frozen.scale == pytest.approx(expected, abs=1.5)
+    outline = near(picture, COLORS["nerve"])
+    assert centre(outline) / frozen.scale == pytest.approx(expected, abs=1.5)
+    assert "overlay of this very frame" in frozen.part("age").text
+    assert np.array_equal(frozen.picture(), picture)
+    assert (frozen.painted_frame, frozen.overlaid_frame) == (number, number)
+
+
+def test_h_hides_every_overlay_and_keeps_the_answers_to_itself(frozen: LivePage) -> None:
+    before = frozen.picture()
+    frozen.release_focus()
+    frozen.press("h")
+    hidden = frozen.picture()
+    assert amount(before, "nerve") > 100
+    # The badges in the corner and the ruler are not of the overlay.
+    for name in ("nerve", "vessel", "fascia"):
+        assert amount(hidden, name) == 0
+    assert frozen.part("hidden").is_displayed()
+    frozen.press("h")
+    assert np.array_equal(frozen.picture(), before)
+
+
+def test_a_switch_and_the_opacity_act_at_once_on_a_frozen_picture(frozen: LivePage) -> None:
+    frozen.switch("vessel").click()
+    picture = frozen.picture()
+    assert amount(picture, "vessel") == 0
+    assert amount(picture, "nerve") > 100
+    frozen.switch("vessel").click()
+    assert amount(frozen.picture(), "vessel") > 50
+    x, y = (round(value * frozen.scale) for value in nerve_centre(frozen.painted_frame % FRAMES))
+    frozen.set_slider("opacity", 100)
+    assert int(frozen.picture()[y, x, 2]) == pytest.approx(COLORS["nerve"][2], abs=8)
+
+
+def test_mirror_turns_the_picture_but_not_the_words(frozen: LivePage) -> None:
+    frozen.set_switch(frozen.part("names"), on=True)
+    before = frozen.picture()
+    frozen.release_focus()
+    frozen.press("m")
+    frozen.until(lambda: frozen.part("mirror").get_attribute("aria-pressed") == "true")
+    x, y = nerve_centre(frozen.painted_frame % FRAMES)
+
+    def turned() -> bool:
+        found = centre(white_disc(frozen.picture())) / frozen.scale
+        return bool(np.abs(found - (SIZE[0] - 1 - x, y)).max() < 1.5)
+
+    frozen.until(turned)
+    frozen.press("m")
+    frozen.until(lambda: np.array_equal(frozen.picture(), before))
+
+
+def test_a_crop_by_hand_is_analysed_and_can_be_taken_back(frozen: LivePage) -> None:
+    frozen.part("crop-hand").click()
+    frozen.drag((10, 130), (300, 230))  # without the nerve, which stays above
+    frozen.until(lambda: "Cropped by hand: 29" in frozen.part("crop-words").text)
+    frozen.until(lambda: frozen.is_frozen)
+    frozen.part("crop-auto").click()
+    frozen.until(lambda: "found inside the scanner's chrome" in frozen.part("crop-words").text)
+
+
+def test_two_clicks_on_a_ruler_give_the_scale_and_say_where_it_came_from(page: LivePage) -> None:
+    page.part("millimetres").clear()
+    page.part("millimetres").send_keys("50")
+    page.part("ruler").click()
+    assert "50 mm apart" in page.part("toast").text
+    page.click_at(50, 100)
+    page.click_at(250, 100)
+    page.until(lambda: "set by two marks 50 mm apart" in page.part("scale-words").text)
+    scale = float(page.part("scale-words").text.split()[0])
+    assert scale == pytest.approx(0.25, rel=0.02)
+    page.part("scale-own").click()
+    page.until(lambda: "by the source" in page.part("scale-words").text)
+
+
+def test_what_is_in_view_is_told_and_one_key_takes_it_away(page: LivePage) -> None:
+    page.driver.find_element("css selector", '.nv-live option[value="axillary"]').click()
+    page.until(lambda: "in view for" in page.part("targets").text)
+    words = page.part("targets").text
+    assert "ulnar nerve" in words
+    assert not any(word in words.lower() for word in ("inject", "should", "insert", "advance"))
+    page.release_focus()
+    page.press("t")
+    assert not page.part("targets").is_displayed()
+    page.press("t")
+    assert page.part("targets").is_displayed()
+
+
+def test_a_recording_shows_a_red_dot_and_its_time_and_is_kept(page: LivePage, room: Room) -> None:
+    page.release_focus()
+    page.press("r")
+    page.until(lambda: "REC 0:01" in page.part("recording").text)
+    page.part("record").click()
+    page.until(lambda: "Recorded:" in page.part("toast").text)
+    assert not page.part("recording").is_displayed()
+    page.press("s")
+    page.until(lambda: "Kept:" in page.part("toast").text)
+    assert {facts.kind for facts in room.recordings.list()} == {"recording", "snapshot"}
+
+
+def test_a_second_tab_is_told_where_the_source_is_live(page: LivePage, room: Room) -> None:
+    before = new_tab(page.driver)
+    try:
+        second = LivePage(page.driver, room.address)
+        second.start(DISCS)
+        second.until(lambda: "is live in another tab of this app" in second.part("notice").text)
+        second.complaints()  # the refusal itself
+    finally:
+        close_tab(page.driver, before)
+    assert page.part("start").text == "Stop"
+
+
+def test_a_page_that_is_reloaded_goes_on(page: LivePage, room: Room) -> None:
+    number = page.painted_frame
+    page.open(room.address)
+    page.until(lambda: page.runs)
+    assert page.painted_frame > number
+    assert page.part("start").text == "Stop"
+
+
+def test_viewers_see_the_same_and_a_marker_shows_on_both(page: LivePage) -> None:
+    page.part("share").click()
+    page.until(lambda: page.part("link").text.startswith("http"))
+    address = page.part("link").text
+    before = new_tab(page.driver)
+    try:
+        other = LivePage(page.driver, address)
+        other.until(lambda: other.runs)
+        assert amount(other.picture(), "nerve") > 100
+        assert "View only" in page.driver.find_element("tag name", "body").text
+        other.click_at(200, 60)
+        marker = '[data-part="pointers"] .nv-by-watcher'
+        other.until(lambda: page.driver.find_elements("css selector", marker))
+        page.driver.switch_to.window(before)
+        page.until(lambda: page.driver.find_elements("css selector", f".nv-live {marker}"))
+        shown = page.driver.find_element("css selector", f".nv-live {marker}")
+        assert float(shown.get_attribute("data-x") or 0) == pytest.approx(200, abs=1)
+        assert page.part("watching").text == "1 is looking on."
+        other_tab = next(one for one in page.driver.window_handles if one != before)
+        page.driver.switch_to.window(other_tab)
+        assert other.complaints() == []
+    finally:
+        close_tab(page.driver, before)
+    page.until(lambda: page.part("watching").text == "Nobody is looking on yet.")
+
+
+def test_a_source_that_vanishes_greys_the_picture_and_comes_back_by_itself(
+    page: LivePage, room: Room
+) -> None:
+    room.opener.gone.set()
+    try:
+        page.until(lambda: "No new picture from the source" in page.part("notices").text)
+        assert "nv-lost" in (page.part("stage").get_attribute("class") or "")
+        page.until(lambda: page.part("stale").is_displayed())
+        assert "overlay is" in page.part("stale").text
+    finally:
+        room.opener.gone.clear()
+    number = page.painted_frame
+    page.until(
+        lambda: (
+            page.painted_frame > number
+            and "nv-lost" not in str(page.part("stage").get_attribute("class"))
+        )
+    )
+    page.until(lambda: page.part("notices").text == "")
+
+
+def test_stop_lets_go_and_says_how_to_go_on(page: LivePage) -> None:
+    page.part("start").click()
+    page.until(lambda: page.part("start").text == "Start")
+    assert "press Start" in page.part("empty").text
+    assert not page.part("freeze").is_enabled()
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("phantom:elbow", "elbow"),
+        ("no such file.mp4", "no such file.mp4"),
+        ("ftp://host/clip", "ftp"),
+        ("<img src=x onerror=document.title='got'>", "<img"),
+    ],
+)
+def test_a_source_that_can_not_be_opened_says_why(page: LivePage, uri: str, words: str) -> None:
+    page.part("start").click()
+    page.until(lambda: page.part("start").text == "Start")
+    page.start(uri)
+    told = page.driver.find_element("css selector", ".nv-live [data-part=stage]")
+    page.until(lambda: words in told.text)
+    assert "Traceback" not in told.text
+    assert page.driver.title == "nerveseg"
+
+
+def test_the_browsers_own_camera_is_analysed(page: LivePage) -> None:
+    page.part("start").click()
+    page.until(lambda: page.part("start").text == "Start")
+    page.complaints()  # what the tests before were refused
+    page.driver.find_element("css selector", '.nv-live option[value="camera"]').click()
+    page.part("start").click()
+    page.until(lambda: page.runs)
+    page.until(lambda: "round trip" in page.part("age").text)
+    first = page.overlaid_frame
+    page.until(lambda: page.overlaid_frame > first + 5)
+    page.release_focus()
+    page.press("f")
+    page.until(lambda: page.is_frozen)
+    assert page.complaints() == []
+    page.part("start").click()
+    page.until(lambda: page.part("start").text == "Start")
+
+
+def test_every_control_has_a_name_and_a_size_for_a_finger(page: LivePage) -> None:
+    script = """
+      return [...document.querySelectorAll(".nv-live button, .nv-live select")]
+        .filter((element) => element.offsetParent)
+        .map((element) => [element.getAttribute("aria-label") || element.textContent.trim(),
+                           element.offsetHeight]);
+    """
+    controls = page.driver.execute_script(script)
+    assert len(controls) >= 12
+    assert all(name and height >= 40 for name, height in controls), controls
+
+
+def test_the_shipped_model_draws_on_the_live_phantom(tmp_path: Path) -> None:
+    if not (weights_dir() / DEFAULT_MODEL).is_file():
+        pytest.skip(f"needs the shipped model, {DEFAULT_MODEL} in weights/")
+    uri = "phantom:axillary?needle&realtime&loop"
+    desk = Desk(Segmenter.load, store=SettingsStore(tmp_path / "devices.json"))
+    app = build_app(desk=desk, live=uri)
+    with serving(app) as address, chromium(tmp_path / "profile") as driver:
+        page = LivePage(driver, address)
+        page.until(lambda: page.runs)
+        page.until(lambda: amount(page.picture(), "nerve") > 100)
+        first = page.painted_frame
+        page.until(lambda: page.painted_frame > first)
+        assert page.complaints() == []
+
+
+def test_a_session_ends_soon_after_its_page_is_gone(tmp_path: Path) -> None:
+    desk = Desk(
+        fake_segmenter,
+        opener=Opener(),
+        store=SettingsStore(tmp_path / "devices.json"),
+        limits=LiveLimits(away_s=2.0),
+    )
+    app = build_app(segmenter=fake_segmenter(), desk=desk)
+    with serving(app) as address, chromium(tmp_path / "profile") as driver:
+        page = LivePage(driver, address)
+        page.start(DISCS)
+        page.until(lambda: page.runs)
+        driver.get("about:blank")
+        page.until(lambda: not desk.seats)
