@@ -127,7 +127,7 @@ class TestDevices:
     def test_one_device_alone_is_shown(self, query, last):
         with (
             RawPeer(self.content(), then="silence") as peer,
-            sources.open(peer.uri + query) as clip,
+            igtl.open_igtl(Address.parse(peer.uri + query), patience=SHORT) as clip,
         ):
             np.testing.assert_array_equal(last_frame(clip).pixels, picture(last))
 

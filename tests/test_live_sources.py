@@ -160,7 +160,7 @@ def source(request, tmp_path):
 class TestEveryKind:
     def test_gives_frames_in_order_whose_times_rise_strictly(self, source):
         with source.open() as clip:
-            frames = list(islice(clip, 30))
+            frames = list(islice(clip, 15))
         assert all(later.index > earlier.index for earlier, later in pairwise(frames))
         assert all(later.time_s > earlier.time_s for earlier, later in pairwise(frames))
         assert all(frame.pixels.dtype == np.uint8 and frame.pixels.ndim == 2 for frame in frames)
@@ -177,7 +177,7 @@ class TestEveryKind:
     def test_has_no_end_and_says_so(self, source):
         with source.open() as clip:
             assert clip.frame_count is None
-            assert len(list(islice(clip, 3 * files.FRAMES))) == 3 * files.FRAMES
+            assert len(list(islice(clip, 2 * files.FRAMES))) == 2 * files.FRAMES
 
     def test_tells_its_scale_on_each_frame(self, source):
         with source.open() as clip:
@@ -428,11 +428,17 @@ class TestStream:
             until(lambda: abs(float(next(clip).pixels.mean()) - 76) < 3)
 
     def test_passes_over_rubbish_between_pictures(self):
+        whole = cv2.imencode(".jpg", picture(0))[1].tobytes()
+        rubbish = [b"\xff\xd8 no picture", whole[: len(whole) // 2]]
+
         def show(number):
-            return jpeg_part(b"\xff\xd8 no picture") if number % 3 == 1 else picture(number)
+            return jpeg_part(rubbish[number // 3 % 2]) if number % 3 == 1 else picture(number)
 
         with MjpegServer(show, fps=200) as server, sources.open(server.url) as clip:
-            assert len(list(islice(clip, 10))) == 10
+            frames = list(islice(clip, 20))
+        assert all(shown(f) == pytest.approx(level(f.index), abs=6) for f in frames)
+        assert clip.broken_frames > 0
+        assert "can't be decoded" in clip.problems[0]
 
     def test_that_hangs_up_has_lost_its_signal(self):
         with MjpegServer() as server, sources.open(server.url) as clip:

@@ -10,15 +10,16 @@ A file's kind is told by its content, not by its name.
 
 What is named by an address, rather than a path:
 
-======================================  ====================================================
-``uvc:0``, ``uvc:/dev/video0``          a camera: USB probe or grabber; ``?size=1280x720``,
-                                        ``&fps=30``, ``&format=MJPG``
-``igtl://HOST:18944?device=NAME``       OpenIGTLink: PLUS, 3D Slicer, FAST
-``rtsp://…``, ``http://…``, ``https://…``  a network camera, the last two with MJPEG
-``phantom:axillary?seed=3&needle``      a synthetic clip; ``&fps=25``
-``file:clip.mp4``                       what the path alone would open
-``dicom:cine.dcm``, ``mha:scan.mha``    the same, of this kind whatever its content looks like
-======================================  ====================================================
+=====================================  =====================================================
+``uvc:0``, ``uvc:/dev/video0``         a camera: USB probe or grabber; ``?size=1280x720``,
+                                       ``&fps=30`` and ``&format=MJPG`` are asked for
+``igtl://HOST:18944?device=NAME``      OpenIGTLink: PLUS, 3D Slicer, FAST
+``rtsp://…``                           a network camera
+``http://…``, ``https://…``            a network camera that sends MJPEG
+``phantom:axillary?seed=3&needle``     a synthetic clip; ``&fps=25``
+``file:clip.mp4``                      what the path alone would open
+``dicom:cine.dcm``, ``mha:scan.mha``   the same, of this kind whatever its content looks like
+=====================================  =====================================================
 
 The last four take ``?loop``, to begin again at the end (a phantom then has none), and
 ``&realtime``, to give each frame when its time has come, as a device does.
