@@ -10,7 +10,7 @@ CHECKPOINT ?= runs/nerveseg/best.ckpt
 MODEL ?= weights/nerveseg.onnx
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check train evaluate export bench data clean
+.PHONY: help run test check train evaluate export bench bench-live data clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ export: $(ALL_STAMP) ## Export CHECKPOINT to MODEL, an ONNX file, checked agains
 
 bench: $(ALL_STAMP) ## Time every stage, and our model against the others
 	$(PY) -m train bench
+
+bench-live: $(ALL_STAMP) ## Measure what live scanning promises, in a browser (about an hour)
+	$(PY) -m tests.live_bench
 
 data: $(RUN_STAMP) ## List the datasets; fetch one with `.venv/bin/nerveseg data fetch NAME`
 	$(VENV)/bin/nerveseg data list

@@ -1,0 +1,34 @@
+"""The plainest alternative: a Gradio image fed by a generator, same source and same inference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import cv2
+import gradio as gr
+from fastapi import FastAPI
+
+from nerveseg import pipeline
+from nerveseg.video.clip import Clip
+from nerveseg.vision import overlay
+from nerveseg.vision.segment import Segmenter
+
+__all__ = ["build_plain"]
+
+
+def build_plain(opener: Callable[[str], Clip], uri: str) -> FastAPI:
+    """A page that shows ``uri`` with the overlay painted into each picture."""
+    segmenter = Segmenter.load()
+
+    def frames() -> Iterator[object]:
+        style = overlay.OverlayStyle()
+        with opener(uri) as clip:
+            for result in pipeline.run(clip, segmenter):
+                yield cv2.cvtColor(overlay.draw(result, style), cv2.COLOR_BGR2RGB)
+
+    with gr.Blocks(analytics_enabled=False) as page:
+        picture = gr.Image(format="jpeg", elem_id="picture", show_label=False)
+        page.load(frames, None, picture, show_progress="hidden")
+    page.queue()
+    mounted: FastAPI = gr.mount_gradio_app(FastAPI(), page, path="/")
+    return mounted
