@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -519,10 +519,7 @@ def test_a_folder_that_is_not_there_is_a_store_error(tmp_path: Path) -> None:
 def test_without_pyav_the_error_says_what_to_install(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "av" else find(name, *rest)
-    )
+    monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(StoreError, match=r"pip install 'nerveseg\[video\]'"):
         Recorder(folder, source="drawn:")
 

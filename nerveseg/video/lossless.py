@@ -7,11 +7,11 @@ no more than its last frame. Closing adds the index and the length.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,17 @@ _CONTAINER = {"cluster_time_limit": "1", "flush_packets": "1"}
 
 
 def check_lossless() -> None:
-    """Raise `StoreError` that says how to install it, unless PyAV is there."""
-    if importlib.util.find_spec("av") is None:
+    """Raise `StoreError` that says how to install it, unless PyAV is there.
+
+    It is loaded then, which takes a while: better before the first frame comes.
+    """
+    try:
+        import_module("av")  # an optional extra
+    except ImportError as error:
         raise StoreError(
             "recording needs PyAV, which isn't installed; "
             "install it first: pip install 'nerveseg[video]'"
-        )
+        ) from error
 
 
 class LosslessWriter:
