@@ -24,6 +24,9 @@ the thread that reads."""
 
 _LOOKED_AFTER_S = 0.05
 
+_LONG_S = 0.8
+"""Seconds without a frame that are told once the next one has come."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -211,9 +214,13 @@ class _Reader:
         for frame in clip:
             if clip.broken_frames > broken:
                 broken = clip.broken_frames
-                self._on_problem(f"{broken} pictures could not be read and were left out")
+                self._on_problem(
+                    f"could not read {broken} of its pictures so far; they were left out"
+                )
             if self.cancelled:
                 return
+            if self.frames and self.quiet_s > _LONG_S:
+                self._on_problem(f"no picture for {self.quiet_s:.1f} s")
             self._sign_s = time.monotonic()
             self.frames += 1
             self._took(frame)
