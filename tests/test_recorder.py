@@ -172,6 +172,11 @@ def test_recording_json_tells_where_it_came_from(folder: Path) -> None:
         assert clip.facts == told["device"]
 
 
+def test_a_password_in_an_address_is_not_kept(folder: Path) -> None:
+    Recorder(folder, source="rtsp://me:secret@192.0.2.7/live").close()
+    assert about(folder)["source"] == "rtsp://192.0.2.7/live"
+
+
 def test_notices_are_lines_as_they_come_and_go(folder: Path) -> None:
     recorder = Recorder(folder, source="drawn:")
     dark = Notice("too dark", "Too dark to judge", "turn the gain up")
