@@ -166,10 +166,11 @@ class TestEveryKind:
         assert all(frame.pixels.dtype == np.uint8 and frame.pixels.ndim == 2 for frame in frames)
 
     def test_shows_each_picture_under_its_own_number(self, source):
-        if source.kind.name == "phantom":
-            pytest.skip("its pictures carry no number")
         with source.open() as clip:
             frames = list(islice(clip, 15))
+        if source.kind.name == "phantom":
+            assert len({frame.pixels.tobytes() for frame in frames}) == len(frames)
+            return
         first = round((shown(frames[0]) - 40) / 15)
         expected = [level(first + frame.index - frames[0].index) for frame in frames]
         assert [shown(f) for f in frames] == pytest.approx(expected, abs=source.kind.tolerance)
