@@ -19,7 +19,7 @@ from nerveseg.vision.segment import Segmenter
 from tests.discs import drawn_frame, fake_segmenter
 from tests.scripted import Heard, Script, flat
 
-QUICK = Patience(stall_s=0.3, close_s=2.0, retry_s=(0.01, 0.05))
+QUICK = Patience(stall_s=0.3, first_s=0.6, close_s=2.0, retry_s=(0.01, 0.05))
 
 
 def until(condition: Callable[[], object], seconds: float = 10.0) -> None:

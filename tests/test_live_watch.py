@@ -21,6 +21,7 @@ from nerveseg.live.watch import NOTICES, PictureWatch, pace_notices
 from nerveseg.phantom import Phantom, blocks
 from nerveseg.types import Box, Frame, FrameResult, Plane, Segmentation, StructureStats
 from nerveseg.video import sources
+from nerveseg.video.images import coloured_share
 from tests.scripted import flat
 
 
@@ -103,6 +104,24 @@ def test_no_real_clip_is_found_wrong(data_root):
         with sources.open(path) as clip:
             pictures = [frame.pixels for _, frame in zip(range(25), clip, strict=False)]
         assert told(pictures) == (), path.name
+
+
+def test_a_picture_in_colour_is_no_ultrasound():
+    rng = np.random.default_rng(0)
+    room = cv2.resize(rng.integers(0, 255, (6, 8, 3)).astype(np.uint8), (320, 240))
+    doppler = cv2.merge([speckle()] * 3)
+    doppler[60:130, 100:180, 2] = 250
+    for picture, keys in ((room, ("no ultrasound",)), (doppler, ())):
+        watch = PictureWatch()
+        for number in range(30):
+            gray = speckle(seed=number)
+            watch.update(gray, None, number / 10, coloured=coloured_share(picture))
+        assert tuple(notice.key for notice in watch.notices) == keys
+
+
+def test_a_grey_picture_has_no_colour_to_tell_of():
+    assert coloured_share(speckle()) is None
+    assert coloured_share(cv2.merge([speckle()] * 3)) == 0.0
 
 
 def test_every_notice_says_what_and_what_to_do():

@@ -32,12 +32,14 @@ _LONG_S = 0.8
 class Patience:
     """How long a source is waited for, in seconds.
 
-    After ``stall_s`` without a frame it is closed and opened anew. ``retry_s`` are the pauses
-    between tries; the last one stays. It is short, since a trainee stands there with a probe.
+    After ``stall_s`` without a frame (``first_s`` without a first one) it is closed and opened
+    anew. ``retry_s`` are the pauses between tries; the last one stays. It is short, since a
+    trainee stands there with a probe.
     ``close_s`` is how long closing may take before the device is said not to answer.
     """
 
     stall_s: float = 2.0
+    first_s: float = 5.0
     close_s: float = 5.0
     retry_s: tuple[float, ...] = (0.1, 0.2, 0.4, 0.7)
 
@@ -70,6 +72,7 @@ class Capture:
         self._openings = 0
         self.promised_fps: float | None = None
         self.facts: Mapping[str, str | int | float | None] = {}
+        self._clip: Clip | None = None
         self._thread = threading.Thread(
             target=self._look_after, name="nerveseg-live-source", daemon=True
         )
@@ -83,6 +86,11 @@ class Capture:
     def problem(self) -> str | None:
         """What is wrong with the source now."""
         return self._problem
+
+    @property
+    def coloured(self) -> float | None:
+        """See `Clip`."""
+        return None if self._clip is None else self._clip.coloured
 
     def start(self) -> None:
         """Begin to read."""
@@ -117,12 +125,13 @@ class Capture:
                 reader.cancel()
                 reader.over.wait(self._patience.close_s)
                 return
-            quiet_s = reader.quiet_s
-            if quiet_s > self._patience.stall_s and not reader.cancelled:
+            quiet_s, patience = reader.quiet_s, self._patience
+            longest_s = patience.stall_s if reader.frames else patience.first_s
+            if quiet_s > longest_s and not reader.cancelled:
                 reader.problem = f"no picture for {quiet_s:.0f} s"
                 self._lose(reader.problem, told=False)
                 reader.cancel()
-            elif reader.cancelled and quiet_s > self._patience.stall_s + self._patience.close_s:
+            elif reader.cancelled and quiet_s > longest_s + patience.close_s:
                 self._lose("the device doesn't answer; unplug it and plug it in again", told=False)
 
     def _is_over(self, reader: _Reader) -> bool:
@@ -137,7 +146,7 @@ class Capture:
         return False
 
     def _opened(self, clip: Clip) -> None:
-        self.promised_fps, self.facts = clip.fps, clip.facts
+        self._clip, self.promised_fps, self.facts = clip, clip.fps, clip.facts
 
     def _took(self, frame: Frame) -> None:
         if self._stop.is_set():

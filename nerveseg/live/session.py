@@ -293,7 +293,8 @@ class LiveSession:
         if latest is not None and latest.result.frame.pixels.shape == shot.frame.pixels.shape:
             region = latest.result.segmentation.region
         now_s = time.monotonic()
-        self._pictures.update(shot.frame.pixels, region, now_s)
+        coloured = self._capture.coloured
+        self._pictures.update(shot.frame.pixels, region, now_s, coloured=coloured)
         self._counts.came(now_s, distinct=self._pictures.distinct)
 
     # The analysis's thread

@@ -17,7 +17,7 @@ import cv2
 from nerveseg.errors import SourceError
 from nerveseg.video.clip import MAX_CLIP_PIXELS, check_size
 from nerveseg.video.device import Promise, Shot
-from nerveseg.video.images import to_gray
+from nerveseg.video.images import coloured_share, to_gray
 from nerveseg.video.quiet import quiet_decoders
 
 __all__ = ["Capture", "CaptureFeed", "UndecodableError", "Wishes", "four_letters"]
@@ -172,7 +172,7 @@ def _shot(picture: Any, device_s: float | None) -> Shot | str:
         check_size("it", picture.shape[1], picture.shape[0], most=MAX_CLIP_PIXELS)
     except SourceError as error:
         return str(error)
-    return Shot(to_gray(picture), device_s)
+    return Shot(to_gray(picture), device_s, coloured=coloured_share(picture))
 
 
 def _device_s(capture: Capture) -> float | None:

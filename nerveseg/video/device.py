@@ -47,13 +47,14 @@ class Promise:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
-    """One picture: ``uint8`` ``(H, W)``, the device's own time in s, and millimetres per pixel,
-    each of the last two ``None`` where it is unknown.
+    """One picture: ``uint8`` ``(H, W)``, the device's own time in s, millimetres per pixel, and
+    the share of its pixels that had a colour, each of the last three ``None`` where it is unknown.
     """
 
     pixels: GrayImage
     device_s: float | None = None
     mm_per_px: float | None = None
+    coloured: float | None = None
 
 
 class Feed(Protocol):
@@ -221,6 +222,7 @@ class DeviceClip(Clip):
                 self._broken(f"{self.file}: picture {index}: {shot}")
                 continue
             time_s = clock.read(self._now(), shot.device_s)
+            self.coloured = shot.coloured
             if index % self.stride == 0:
                 self._tell(frame=Frame(index, time_s, shot.pixels, shot.mm_per_px))
 

@@ -18,7 +18,15 @@ from nerveseg.video.clip import Clip, check_size, file_names
 from nerveseg.video.headers import image_header
 from nerveseg.video.quiet import held_complaints, quiet_decoders
 
-__all__ = ["IMAGE_SUFFIXES", "FolderClip", "ImageClip", "list_images", "read_image", "to_gray"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "FolderClip",
+    "ImageClip",
+    "coloured_share",
+    "list_images",
+    "read_image",
+    "to_gray",
+]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
@@ -124,6 +132,23 @@ def to_gray(
     scale = 255.0 / (high - low) if high > low else 0.0
     scaled = (gray.astype(np.float32) - np.float32(low)) * np.float32(scale)
     return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
+
+
+def coloured_share(picture: npt.NDArray[np.uint8]) -> float | None:
+    """Share (0..1) of a picture's pixels that have a colour; ``None`` for a grey ``(H, W)`` one.
+
+    Ultrasound is grey but for a scanner's chrome or a Doppler box; a camera shows a room in colour.
+    Looks at some ten thousand of the pixels of a blue-first ``(H, W, 3 | 4)`` picture.
+    """
+    if picture.ndim != 3 or picture.shape[2] < 3:
+        return None
+    step = max(1, max(picture.shape[:2]) // 128)
+    looked_at = picture[::step, ::step, :3].astype(np.int16)
+    return float(np.mean(np.ptp(looked_at, axis=2) > _COLOURED))
+
+
+_COLOURED = 40
+"""Grey levels by which the channels of a coloured pixel differ: more than JPEG makes of grey."""
 
 
 def _as_float(picture: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
