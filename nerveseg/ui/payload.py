@@ -153,7 +153,8 @@ def _level(brightness: GrayImage, level: float, corner: Sequence[int]) -> list[_
 
 
 def _path(outline: npt.NDArray[np.float64]) -> _Path:
-    return [round(value, 1) for value in _smooth(outline).ravel().tolist()]
+    path: _Path = np.round(_smooth(outline), 1).ravel().tolist()
+    return path
 
 
 def _smooth(outline: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -163,7 +164,7 @@ def _smooth(outline: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     shrink to nothing, and stays as it is.
     """
     closed = np.concatenate([outline, outline[:1]])
-    steps = np.hypot(*np.diff(closed, axis=0).T)
+    steps = np.hypot(closed[1:, 0] - closed[:-1, 0], closed[1:, 1] - closed[:-1, 1])
     course = np.concatenate([[0.0], np.cumsum(steps)])
     if course[-1] < 2 * _MEAN_OVER * _SPACING:
         return outline
@@ -171,5 +172,5 @@ def _smooth(outline: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     points = np.stack([np.interp(even, course, closed[:, axis]) for axis in (0, 1)], axis=1)
     half = _MEAN_OVER // 2
     around = np.concatenate([points[-half:], points, points[:half]])
-    windows = np.lib.stride_tricks.sliding_window_view(around, _MEAN_OVER, axis=0)
-    return np.asarray(windows.mean(axis=-1)[::2], np.float64)
+    sums = np.cumsum(np.concatenate([np.zeros((1, 2)), around]), axis=0)
+    return np.asarray((sums[_MEAN_OVER:] - sums[:-_MEAN_OVER])[::2] / _MEAN_OVER, np.float64)
