@@ -77,7 +77,7 @@ def _main(kind: str, uri: str, *more: str) -> None:
     port = server.servers[0].sockets[0].getsockname()[1]
     _say(f"ready http://127.0.0.1:{port}/")
     for order in sys.stdin:
-        names = sorted(thread.name for thread in threading.enumerate())
+        names = {thread.native_id: thread.name for thread in threading.enumerate()}
         _say(json.dumps({"threads": names, **tell(order.strip())}))
     server.should_exit = True
     thread.join(10)
