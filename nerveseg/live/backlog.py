@@ -95,6 +95,14 @@ class HeldBack:
         """The one that is written next."""
         return self._shots[0] if self._shots else None
 
+    @property
+    def rate(self) -> float | None:
+        """Frames a second of those that are held back, if there are two."""
+        if len(self._shots) < 2:
+            return None
+        spent_s = self._shots[-1].frame.time_s - self._shots[0].frame.time_s
+        return (len(self._shots) - 1) / spent_s if spent_s > 0 else None
+
     def add(self, shot: LiveFrame) -> None:
         """Hold ``shot`` back, and give up the oldest ones if there are too many."""
         self._shots.append(shot)

@@ -233,6 +233,7 @@ class Recorder:
         while (shot := self._held_back.oldest) is not None:
             region = self._region.of(shot)
             if region is not None:
+                self._reel.fps = self._reel.fps or self._held_back.rate
                 self._reel.write(shot, region)
                 self._held_back.release()
             elif self._region.never(shot):

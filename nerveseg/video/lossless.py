@@ -83,7 +83,7 @@ class LosslessWriter:
         with self._failing_plainly():
             path = str(self.path.resolve())
             file = self._av.open(path, "w", format="matroska", options=_CONTAINER)
-            rate = Fraction(fps).limit_denominator(1001)
+            rate = Fraction(min(max(fps, 1.0), 1000.0)).limit_denominator(1001)
             stream = file.add_stream("ffv1", rate=rate, options=_CODEC)
             stream.width, stream.height = self.size_wh
             stream.pix_fmt = "gray"

@@ -148,7 +148,7 @@ class RecordedClip(Clip):
     def _read(self, part: Part) -> Iterator[Frame]:
         given = broken = 0
         try:
-            with _opened(self._folder / part.file) as clip:
+            with _opened(self._folder / part.file, part.frames) as clip:
                 for frame in clip:
                     given += 1
                     yield frame
@@ -167,8 +167,22 @@ class RecordedClip(Clip):
             )
 
 
-def _opened(path: Path) -> Clip:
-    return ImageClip(path) if path.suffix == ".png" else VideoClip(path)
+class _Picture(VideoClip):
+    """A part's clip. How many frames it holds is the recording's word: a container makes that up
+    from length and rate, which says nothing where the rate varies or frames were dropped.
+    """
+
+    def __init__(self, path: Path, frames: int | None) -> None:
+        super().__init__(path)
+        self.frame_count = frames
+
+    def _finish(self, good: int) -> None:
+        if good == 0 or self._container.missing_bytes:
+            super()._finish(good)
+
+
+def _opened(path: Path, frames: int | None) -> Clip:
+    return ImageClip(path) if path.suffix == ".png" else _Picture(path, frames)
 
 
 def _rate(about: About) -> float | None:
