@@ -39,7 +39,17 @@ _ASSETS = {
         for name in (
             *("replay", "clip", "player", "stage", "timeline", "panel", "needle", "planes"),
             *("drawing", "view", "guides", "places", "recordings"),
-            *("live", "livestage", "livepanel", "feed", "tools", "camera", "steering", "watch"),
+            *(
+                "live",
+                "livestage",
+                "livepanel",
+                "readout",
+                "feed",
+                "tools",
+                "camera",
+                "steering",
+                "watch",
+            ),
         )
     },
 }

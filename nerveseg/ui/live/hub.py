@@ -111,7 +111,7 @@ class Hub:
         self._fence.update(result)
         picture = self._picture
         if picture is not None and picture.box is None:
-            self._picture = _Picture(self._next(), picture.shot, self._fence.box(picture.shot))
+            picture.box = self._fence.box(picture.shot)
         self._keep("overlay", said)
 
     def on_status(self, status: LiveStatus) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -113,7 +114,11 @@ def _add_looking(routes: APIRouter, desk: Desk) -> None:
             seat.steer(attendance.replace)
             await attendance.run()
         finally:
-            await run_in_threadpool(desk.stop, seat)
+            # In a thread of its own, since nothing can be waited for in a task that is cancelled.
+            stop = threading.Thread(
+                target=desk.stop, args=[seat], name="nerveseg-live-stop", daemon=True
+            )
+            stop.start()
 
 
 def _start_camera(desk: Desk, feed: CameraFeed, block: str) -> Seat:

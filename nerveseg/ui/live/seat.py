@@ -70,7 +70,7 @@ class Seat:
 
     def let_go(self, replaced: Callable[[], object]) -> None:
         """The page that called `steer` with this is gone."""
-        if self._steering is replaced:
+        if self._steering == replaced:  # a bound method is made anew each time it is named
             self._steering = None
             self._absence.begin()
 
@@ -116,7 +116,7 @@ class Seat:
 
     def close(self) -> None:
         """End the session, and tell all who look at it."""
-        self._absence.end()
+        self._absence.close()
         self.session.close()
         self._keeper.close()
         self.session.remove_listener(self.hub)
@@ -169,16 +169,25 @@ class _Absence:
         self._seconds, self._act = seconds, act
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
+        self._over = False
 
     def begin(self) -> None:
         with self._lock:
             self._stop()
+            if self._over:
+                return
             self._timer = threading.Timer(self._seconds, self._act)
             self._timer.name, self._timer.daemon = "nerveseg-live-absence", True
             self._timer.start()
 
     def end(self) -> None:
         with self._lock:
+            self._stop()
+
+    def close(self) -> None:
+        """End it, and let none begin any more."""
+        with self._lock:
+            self._over = True
             self._stop()
 
     def _stop(self) -> None:

@@ -112,10 +112,10 @@ class Attendance:
         now_s = time.monotonic()
         if not isinstance(point, list) or len(point) != 2:
             return
+        x, y = number(point[0]), number(point[1])
         if now_s - self._pointed_s >= _LEAST_BETWEEN_POINTS_S:
             self._pointed_s = now_s
-            by = "watcher" if self._kind == "watcher" else "trainee"
-            self._hub.point(number(point[0]), number(point[1]), by=by)
+            self._hub.point(x, y, by="watcher" if self._kind == "watcher" else "trainee")
 
     async def _look(self, message: bytes) -> None:
         """Take a picture, and ask for the next one."""

@@ -11,16 +11,23 @@ export class Feed {
   constructor(url, { onNews, onText = () => {}, onGap = () => {}, onEnd, once = false }) {
     Object.assign(this, { url, onNews, onText, onGap, onEnd, once });
     this.closed = false;
+    // A page that is left may be kept asleep, and would hold its socket for as long.
+    this.leave = () => this.socket.close();
+    this.return = (event) => { if (event.persisted && !this.closed) this.open(); };
+    window.addEventListener("pagehide", this.leave);
+    window.addEventListener("pageshow", this.return);
     this.open();
   }
 
   open() {
+    clearTimeout(this.timer);
     const address = new URL(this.url, location.href);
     address.protocol = address.protocol.replace("http", "ws");
     this.socket = new WebSocket(address);
     this.socket.binaryType = "arraybuffer";
     this.socket.onmessage = ({ data }) => this.take(data);
-    this.socket.onclose = ({ code, reason }) => this.gone(code, reason);
+    const { socket } = this;
+    socket.onclose = ({ code, reason }) => { if (socket === this.socket) this.gone(code, reason); };
   }
 
   get ready() {
@@ -38,6 +45,8 @@ export class Feed {
   close() {
     this.closed = true;
     clearTimeout(this.timer);
+    window.removeEventListener("pagehide", this.leave);
+    window.removeEventListener("pageshow", this.return);
     this.socket.close();
   }
 

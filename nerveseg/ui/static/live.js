@@ -4,13 +4,12 @@ import { Camera } from "./camera.js";
 import { getJson } from "./clip.js";
 import { numbersPlanes } from "./drawing.js";
 import { Feed } from "./feed.js";
-import {
-  Meter, ageOf, ageWords, isStale, rateWords, staleWords, tellNotices, tellTargets,
-} from "./livepanel.js";
+import { LivePanel } from "./livepanel.js";
 import { LiveStage } from "./livestage.js";
 import { NeedlePanel } from "./needle.js";
 import { Panel, make } from "./panel.js";
 import { PlanesPanel } from "./planes.js";
+import { Meter, ageOf, ageWords, isStale, rateWords, staleWords, tellNotices } from "./readout.js";
 import { Steering } from "./steering.js";
 import { Tools } from "./tools.js";
 
@@ -19,8 +18,15 @@ const CAMERA = "camera";
 const ADDRESS = "address";
 const TICK_MS = 200;
 const TOAST_MS = 5000;
-const NEEDS_SESSION = ["freeze", "snapshot", "record", "mirror", "crop-auto", "crop-hand", "crop-off", "depth", "ruler", "share"];
-const WAITING = { opening: "Opening the source…", lost: "The source gives no picture. Trying again…", ended: "The recording has ended." };
+const WAITING = {
+  opening: "Opening the source…",
+  lost: "The source gives no picture. Trying again…",
+  ended: "The recording has ended.",
+};
+const NOTHING = {
+  classes: {}, planes: [], guidance: null, warnings: [], targets: [], mm_per_px: null,
+  needle: { status: "lost", age: null, shaft: null },
+};
 
 export async function mount(root) {
   if (root.dataset.mounted) return;
@@ -43,9 +49,14 @@ class Live {
     this.hiding = false;
     this.forget();
     const repaint = () => this.paintOverlay();
+    this.live = new LivePanel(part, facts);
     this.panel = new Panel(part, facts, repaint);
     this.needle = new NeedlePanel(part, facts, repaint);
-    this.planes = new PlanesPanel(part, facts, { onLook: repaint, onNames: repaint, onProblem: (words) => this.complain(words) });
+    this.planes = new PlanesPanel(part, facts, {
+      onLook: repaint,
+      onNames: repaint,
+      onProblem: (words) => this.complain(words),
+    });
     this.tools = new Tools(this.stage, part("stage"), part("marks"), {
       onPoint: (point) => this.feed?.point(point),
       onCrop: (crop) => this.set({ crop }),
@@ -68,7 +79,7 @@ class Live {
     const kept = Steering.kept();
     if (kept) this.follow(kept);
     else if (this.facts.live) this.begin(this.facts.live);
-    else this.tellIdle();
+    else this.live.idle();
   }
 
   async listSources() {
@@ -216,8 +227,7 @@ class Live {
       status: { name: label },
       rename: async (key, name) => { if (name) names[key] = name; else delete names[key]; },
     });
-    this.part("empty").hidden = true;
-    this.tellRunning(true);
+    this.live.running(true);
   }
 
   async stop() {
@@ -237,7 +247,9 @@ class Live {
     this.work(null);
     this.tools.choose(null);
     this.stage.clear();
-    this.tellIdle();
+    for (const panel of [this.panel, this.needle, this.planes]) panel.tellFrame(NOTHING, { hiding: false });
+    tellNotices(this.part("notices"), []);
+    this.live.idle();
   }
 
   // What the app tells
@@ -332,8 +344,7 @@ class Live {
     if (!overlay) return;
     for (const panel of [this.panel, this.needle]) panel.tellFrame(overlay, { hiding });
     this.planes.tellFrame(overlay, { hiding: !numbersPlanes(this.look) });
-    this.part("targets").hidden = !this.part("targets-on").checked;
-    tellTargets(this.part("targets"), overlay.targets, (name) => this.label(name), { hiding });
+    this.live.targets(overlay.targets, (name) => this.label(name), { hiding });
   }
 
   label(name) {
@@ -344,13 +355,14 @@ class Live {
     const { part, overlay, frame, status } = this;
     if (!status) return;
     const age = ageOf(overlay, frame, { cameAt: this.cameAt, clock: "own" });
-    const frozen = status.frozen;
+    const { frozen } = status;
+    const own = Boolean(this.camera) || overlay?.number === frame?.number;
     const stale = !frozen && isStale(age);
     part("over").classList.toggle("nv-faded", stale || status.state === "lost");
     part("stale").hidden = !stale || this.hiding;
     if (stale) part("stale").textContent = staleWords(age);
     const trip = this.camera?.trip;
-    const words = ageWords(age, { frozen, own: this.camera !== null && this.camera !== undefined || overlay?.number === frame?.number });
+    const words = ageWords(age, { frozen, own });
     part("age").textContent = trip ? `${words} · round trip ${Math.round(trip)} ms` : words;
     part("age").classList.toggle("nv-late", stale);
     part("rates").textContent = rateWords(status, this.meter.rate);
@@ -358,92 +370,36 @@ class Live {
 
   tellStatus(status) {
     const { part } = this;
-    const mirrored = status.mirrored !== this.status?.mirrored;
+    const turned = status.mirrored !== this.status?.mirrored;
     this.status = status;
     this.stage.mirrored = status.mirrored;
-    if (mirrored) this.repaint();
-    part("stage").classList.toggle("nv-lost", ["lost", "failed", "ended"].includes(status.state));
+    if (turned) this.repaint();
+    if (status.state === "failed") {
+      this.giveUp(status);
+      return;
+    }
+    part("stage").classList.toggle("nv-lost", ["lost", "ended"].includes(status.state));
     if (WAITING[status.state] && status.notices.length === 0) this.work(WAITING[status.state]);
     tellNotices(part("notices"), status.notices);
-    this.press("freeze", status.frozen);
-    this.press("mirror", status.mirrored);
-    part("frozen").hidden = !status.frozen;
     this.panel.tellTiming(status, this.facts.model.backend);
-    this.tellRecording(status.recording);
-    this.tellPicture(status);
-    this.tellViewers(status);
-    const facts = Object.entries(status.source).filter(([, value]) => value !== null);
-    const rate = status.promised_fps ? [`${status.promised_fps} a second promised`] : [];
-    const size = this.frame && !this.camera ? [`${this.frame.width} × ${this.frame.height}`] : [];
-    part("source-facts").textContent = [...size, ...rate, ...facts.map(([key, value]) => `${key} ${value}`)].join(" · ");
+    const size = this.frame && !this.camera ? this.size : null;
+    this.live.tell(status, { size, tool: this.tools.tool });
   }
 
-  tellRecording(recording) {
-    const { part } = this;
-    this.press("record", recording !== null);
-    part("record-words").textContent = recording ? "End recording" : "Record";
-    part("recording").hidden = !recording;
-    if (!recording) return;
-    const lost = recording.dropped ? ` · ${recording.dropped} frames lost` : "";
-    part("recording-time").textContent = `REC ${clock(recording.seconds)}${lost}`;
-  }
-
-  tellPicture({ crop, mm_per_px: scale, scale_from: source }) {
-    const { part } = this;
-    const byHand = Array.isArray(crop);
-    const words = { auto: "The image is found inside the scanner's chrome.", off: "The whole picture is analysed." };
-    part("crop-words").textContent = byHand ? `Cropped by hand: ${crop[2] - crop[0]} × ${crop[3] - crop[1]} pixels.` : words[crop];
-    for (const name of ["auto", "off"]) this.press(`crop-${name}`, crop === name);
-    this.press("crop-hand", byHand || this.tools.tool === "crop");
-    const from = source ? `set by ${source}` : "by the source";
-    part("scale-words").textContent = scale ? `${scale.toFixed(4)} mm per pixel, ${from}.` : "Scale unknown: distances in pixels. Type millimetres, then say what they are:";
-    part("scale-own").hidden = !source;
-  }
-
-  tellViewers({ watching, code }) {
-    const { part } = this;
-    const nobody = code ? "Nobody is looking on yet." : "Nobody is looking on.";
-    part("watching").textContent = watching ? `${watching} ${watching === 1 ? "is" : "are"} looking on.` : nobody;
-    part("share-words").hidden = !code;
-    part("share").textContent = code ? "New code" : "Let others look on";
-    part("unshare").hidden = !code;
-    if (!code) return;
-    part("code").textContent = `${code.slice(0, 4)} ${code.slice(4)}`;
-    const link = `${this.facts.watch_at ?? location.origin}/watch/${code}`;
-    if (part("link").textContent !== link) Object.assign(part("link"), { textContent: link, href: link });
-    part("share-reach").textContent = this.facts.watch_at
-      ? "For other computers on this network; the picture isn't encrypted on its way."
-      : "For this computer alone. To let others look on, start the app with --share.";
+  // Trying again is no use: the user may choose another source at once.
+  giveUp({ notices }) {
+    this.stop();
+    this.complain(notices[0]?.text ?? "The source can't be opened.");
   }
 
   tellTool(tool) {
-    this.press("ruler", tool === "ruler");
-    this.press("crop-hand", tool === "crop" || Array.isArray(this.status?.crop));
-    const hints = { crop: "Draw a rectangle around the image · Esc ends", ruler: `Click two marks that are ${this.millimetres} mm apart · Esc ends` };
+    this.live.press("ruler", tool === "ruler");
+    this.live.press("crop-hand", tool === "crop" || Array.isArray(this.status?.crop));
+    const hints = {
+      crop: "Draw a rectangle around the image · Esc ends",
+      ruler: `Click two marks that are ${this.millimetres} mm apart · Esc ends`,
+    };
     this.toast(hints[tool] ?? null, { stays: true });
-  }
-
-  tellRunning(running) {
-    for (const name of NEEDS_SESSION) this.part(name).disabled = !running;
-    for (const name of ["source", "address"]) this.part(name).disabled = running;
-    this.part("start").textContent = running ? "Stop" : "Start";
-    this.root.classList.toggle("nv-running", running);
-  }
-
-  tellIdle() {
-    const { part } = this;
-    this.tellRunning(false);
-    part("empty").hidden = false;
-    for (const name of ["frozen", "stale", "recording"]) part(name).hidden = true;
-    part("stage").classList.remove("nv-lost");
-    part("over").classList.remove("nv-faded");
-    part("age").textContent = "–";
-    for (const name of ["rates", "source-facts", "crop-words", "scale-words"]) part(name).textContent = "";
-    tellNotices(part("notices"), []);
-    tellTargets(part("targets"), [], String, { hiding: false });
-    this.tellViewers({ watching: 0, code: null });
-    for (const name of ["freeze", "mirror", "record"]) this.press(name, false);
-    part("record-words").textContent = "Record";
   }
 
   tellSource(uri) {
@@ -457,13 +413,9 @@ class Live {
     this.sourceChosen();
   }
 
-  press(name, on) {
-    this.part(name).setAttribute("aria-pressed", String(on));
-  }
-
   hide(hiding) {
     this.hiding = hiding;
-    this.press("hide", hiding);
+    this.live.press("hide", hiding);
     this.part("hidden").hidden = !hiding;
     this.paintOverlay();
   }
@@ -533,8 +485,4 @@ function option(value, words) {
   const entry = make("option", "", words);
   entry.value = value;
   return entry;
-}
-
-function clock(seconds) {
-  return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 }

@@ -1,84 +1,121 @@
-// How a live session goes, told in words. All text is textContent.
+// What the Live tab's panel and buttons tell of a session. All text is textContent.
 
-import { make, picture } from "./panel.js";
+import { make } from "./panel.js";
 
-const STALE_MS = 500;
-const SIGN = [["path", { d: "M10 1.2 19.4 18.4H.6z" }]];
+const NEEDS_SESSION = [
+  "freeze", "snapshot", "record", "mirror", "crop-auto", "crop-hand", "crop-off", "depth", "ruler", "share",
+];
+const CROPS = {
+  auto: "The image is found inside the scanner's chrome.",
+  off: "The whole picture is analysed.",
+};
 
-// Pictures painted a second, over the last two.
-export class Meter {
-  constructor() {
-    this.times = [];
+export class LivePanel {
+  constructor(part, { watch_at: watchAt }) {
+    Object.assign(this, { part, watchAt });
   }
 
-  tick() {
-    this.times.push(performance.now());
+  press(name, on) {
+    this.part(name).setAttribute("aria-pressed", String(on));
   }
 
-  get rate() {
-    const now = performance.now();
-    this.times = this.times.filter((time) => now - time < 2000);
-    return this.times.length / 2;
+  set(name, words) {
+    if (this.part(name).textContent !== words) this.part(name).textContent = words;
   }
-}
 
-// How old what is drawn is: {ms, frames} or null. Pages on another computer have another clock,
-// so the age counts from when the newest picture came.
-export function ageOf(overlay, frame, { cameAt, clock }) {
-  if (!overlay || !frame) return null;
-  if (overlay.stamp !== null && overlay.stamp !== undefined) {
-    return { ms: performance.now() - overlay.stamp, frames: null };
+  // `size` is the picture's [width, height], or null.
+  tell(status, { size, tool }) {
+    this.press("freeze", status.frozen);
+    this.press("mirror", status.mirrored);
+    this.part("frozen").hidden = !status.frozen;
+    this.recording(status.recording);
+    this.crop(status.crop, tool);
+    this.scale(status);
+    this.viewers(status);
+    this.source(status, size);
   }
-  const since = clock === "own" ? Date.now() - frame.captured_at : performance.now() - cameAt;
-  const ms = Math.max(0, frame.captured_at - overlay.captured_at + since);
-  return { ms, frames: Math.max(0, frame.number - overlay.number) };
-}
 
-export function isStale(age) {
-  return age !== null && age.ms > STALE_MS;
-}
+  source({ source, promised_fps: promised }, size) {
+    const facts = Object.entries(source).filter(([, value]) => value !== null);
+    this.set("source-facts", [
+      ...(size ? [`${size[0]} × ${size[1]}`] : []),
+      ...(promised ? [`${promised} a second promised`] : []),
+      ...facts.map(([key, value]) => `${key} ${value}`),
+    ].join(" · "));
+  }
 
-export function ageWords(age, { frozen, own }) {
-  if (!age) return "no overlay yet";
-  if (frozen) return own ? "frozen · overlay of this very frame" : "frozen · analysing this frame…";
-  const frames = age.frames === null ? "" : ` · ${age.frames} ${age.frames === 1 ? "frame" : "frames"}`;
-  return `overlay ${Math.round(age.ms)} ms old${frames}`;
-}
+  recording(recording) {
+    this.press("record", recording !== null);
+    this.set("record-words", recording ? "End recording" : "Record");
+    this.part("recording").hidden = !recording;
+    if (!recording) return;
+    const lost = recording.dropped ? ` · ${recording.dropped} frames lost` : "";
+    this.set("recording-time", `REC ${clock(recording.seconds)}${lost}`);
+  }
 
-export function staleWords(age) {
-  return `overlay is ${(age.ms / 1000).toFixed(1)} s old`;
-}
+  crop(crop, tool) {
+    const byHand = Array.isArray(crop);
+    const drawn = byHand ? `Cropped by hand: ${crop[2] - crop[0]} × ${crop[3] - crop[1]} pixels.` : CROPS[crop];
+    this.set("crop-words", drawn);
+    for (const name of ["auto", "off"]) this.press(`crop-${name}`, crop === name);
+    this.press("crop-hand", byHand || tool === "crop");
+  }
 
-export function rateWords(status, shown) {
-  const promised = status.promised_fps ? ` of ${round(status.promised_fps)}` : "";
-  const passed = status.passed_over ? ` · ${status.passed_over} passed over` : "";
-  return `a second: ${round(status.delivered_fps)}${promised} delivered · ${round(shown)} shown · `
-    + `${round(status.analysed_fps)} analysed${passed}`;
-}
+  scale({ mm_per_px: scale, scale_from: source }) {
+    const from = source ? `set by ${source}` : "by the source";
+    this.set("scale-words", scale
+      ? `${scale.toFixed(4)} mm per pixel, ${from}.`
+      : "Scale unknown: distances are in pixels. Type millimetres, then say what they are:");
+    this.part("scale-own").hidden = !source;
+  }
 
-function round(value) {
-  return Number(value).toFixed(value < 10 ? 1 : 0);
-}
+  viewers({ watching, code }) {
+    const nobody = code ? "Nobody is looking on yet." : "Nobody is looking on.";
+    this.set("watching", watching ? `${watching} ${watching === 1 ? "is" : "are"} looking on.` : nobody);
+    this.part("share-words").hidden = !code;
+    this.set("share", code ? "New code" : "Let others look on");
+    this.part("unshare").hidden = !code;
+    if (!code) return;
+    const link = `${this.watchAt ?? location.origin}/watch/${code}`;
+    this.set("code", `${code.slice(0, 4)} ${code.slice(4)}`);
+    this.set("link", link);
+    this.part("link").href = link;
+    this.set("share-reach", this.watchAt
+      ? "For other computers on this network; the picture isn't encrypted on its way."
+      : "For this computer alone. To let others look on, start the app with --share.");
+  }
 
-// The notices on the picture: what is wrong, and what to do.
-export function tellNotices(list, notices) {
-  const words = JSON.stringify(notices);
-  if (list.dataset.words === words) return;
-  list.dataset.words = words;
-  list.replaceChildren(...notices.slice(0, 3).map(({ key, text, advice }) => {
-    const row = make("div", "nv-tell");
-    row.dataset.key = key;
-    const sign = picture("0 0 20 20", [...SIGN, ["text", { x: 10, y: 16.2, "text-anchor": "middle" }]], "nv-sign");
-    sign.lastChild.textContent = "!";
-    const told = make("p");
-    told.append(make("strong", "", text), make("span", "", advice));
-    row.append(sign, told);
-    return row;
-  }));
+  running(running) {
+    for (const name of NEEDS_SESSION) this.part(name).disabled = !running;
+    for (const name of ["source", "address"]) this.part(name).disabled = running;
+    this.set("start", running ? "Stop" : "Start");
+    this.part("empty").hidden = running;
+  }
+
+  // Nothing runs.
+  idle() {
+    this.running(false);
+    for (const name of ["frozen", "stale"]) this.part(name).hidden = true;
+    for (const name of ["rates", "source-facts", "crop-words", "scale-words"]) this.set(name, "");
+    this.set("age", "–");
+    this.part("stage").classList.remove("nv-lost");
+    this.part("over").classList.remove("nv-faded");
+    this.part("age").classList.remove("nv-late");
+    this.part("scale-own").hidden = true;
+    this.recording(null);
+    this.viewers({ watching: 0, code: null });
+    this.targets([], String, { hiding: false });
+    for (const name of ["freeze", "mirror", "crop-auto", "crop-hand", "crop-off"]) this.press(name, false);
+  }
+
+  targets(targets, label, { hiding }) {
+    this.part("targets").hidden = !this.part("targets-on").checked;
+    tellTargets(this.part("targets"), targets, label, { hiding });
+  }
 }
 
 // What is in view of what the block asks for. It tells what is seen, never what to do.
-export function tellTargets(list, targets, labels, { hiding }) {
+function tellTargets(list, targets, labels, { hiding }) {
   const rows = targets.map((target) => [labels(target.class), target.names.join(", "), hiding ? "hidden" : seenWords(target), target.known && target.found > 0 && !hiding]);
   const words = JSON.stringify(rows);
   if (list.dataset.words === words) return;
@@ -90,12 +127,16 @@ export function tellTargets(list, targets, labels, { hiding }) {
     row.append(make("i", "nv-lamp"), told, make("output", "", state));
     return row;
   }));
-  if (rows.length === 0) list.append(make("li", "nv-quiet", "Choose a block to see what of it is in view."));
+  if (rows.length === 0) list.append(make("li", "nv-quiet", "With a block chosen, this tells what of it is in view."));
 }
 
 function seenWords({ known, found, seen_s: seconds, confidence }) {
   if (!known) return "the model can't tell this class";
   if (!found) return "not in view";
-  const sure = confidence === null ? "" : ` · ${Math.round(100 * confidence)} %`;
-  return `${found} in view for ${Math.floor(seconds)} s${sure}`;
+  const sure = confidence === null ? "" : ` · ${Math.round(100 * confidence)}\u00a0%`;
+  return `${found} in view\nfor ${Math.floor(seconds)}\u00a0s${sure}`;
+}
+
+function clock(seconds) {
+  return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 }

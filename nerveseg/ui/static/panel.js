@@ -40,7 +40,7 @@ export class Panel {
       const parts = overlay.classes[name];
       const { figure } = this.rows.get(name);
       const found = parts && parts.area > 0;
-      const seen = found ? figures(parts, overlay.mm_per_px) : "not found";
+      const seen = found ? figures(parts, overlay.mm_per_px) : parts ? "not found" : "–";
       const text = hiding ? "hidden" : seen;
       if (figure.textContent !== text) figure.textContent = text;
     }

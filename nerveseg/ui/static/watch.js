@@ -2,7 +2,7 @@
 
 import { getJson } from "./clip.js";
 import { Feed } from "./feed.js";
-import { Meter, ageOf, ageWords, isStale, rateWords, staleWords, tellNotices } from "./livepanel.js";
+import { Meter, ageOf, ageWords, isStale, rateWords, staleWords, tellNotices } from "./readout.js";
 import { LiveStage } from "./livestage.js";
 
 const TICK_MS = 200;

@@ -1,0 +1,711 @@
+"""The live routes, the hub behind them, and who may look and steer."""
+
+from __future__ import annotations
+
+import json
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.websockets import WebSocketDisconnect
+
+from nerveseg.errors import NervesegError, SourceError, StoreError
+from nerveseg.live.keeping import Recordings
+from nerveseg.live.settings import DeviceSettings, SettingsStore
+from nerveseg.live.values import LiveFrame, LiveResult, LiveStatus, Moved, Notice, Target
+from nerveseg.types import Box, Frame, FrameResult, GrayImage, Segmentation
+from nerveseg.ui import build_app, serve
+from nerveseg.ui.live.camera import MAX_MESSAGE, CameraFeed
+from nerveseg.ui.live.desk import Desk, LiveLimits
+from nerveseg.ui.live.hub import Hub
+from nerveseg.ui.live.orders import Seen, block_of, settings_of, uri_of
+from nerveseg.ui.live.routes import router as live_router
+from nerveseg.ui.live.seat import CODE_LETTERS, device_of
+from nerveseg.ui.live.watching import Gate
+from nerveseg.ui.server import watch_app
+from tests.discs import SIZE, fake_segmenter
+from tests.live_discs import Opener
+
+HERE = "http://127.0.0.1:7860"
+DISCS = "discs:one"
+
+
+# --- a hub and made-up news ------------------------------------------------------------------
+
+
+def shot(number: int, *, pixels: GrayImage | None = None, moved: Moved | None = None) -> LiveFrame:
+    drawn = np.full((48, 64), 50 + number, np.uint8) if pixels is None else pixels
+    return LiveFrame(Frame(number, number / 25, drawn), 1000.0 + number, moved=moved)
+
+
+def result(of: LiveFrame, *, region: Box | None = None) -> LiveResult:
+    height, width = of.frame.pixels.shape
+    segmentation = Segmentation({}, region or Box(0, 0, width, height), (height, width), {}, "m@1")
+    found = FrameResult(of.frame, segmentation, {}, {})
+    targets = (Target("nerve", ("ulnar nerve",), known=True, found=1, seen_s=2.0, confidence=0.9),)
+    return LiveResult(of, found, 1000.5, targets)
+
+
+def opened(message: bytes | None) -> tuple[dict[str, Any], GrayImage | None]:
+    """A message as a page reads it: the header, and the picture if there is one."""
+    assert message is not None
+    (length,) = struct.unpack_from("<I", message)
+    header, jpeg = message[4 : 4 + length], message[4 + length :]
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE) if jpeg else None
+    return json.loads(header), picture
+
+
+def test_a_viewer_gets_the_newest_of_each_and_nothing_twice() -> None:
+    hub, woken = Hub(), []
+    viewer = hub.join("trainee", lambda: woken.append(1))
+    hub.on_status(LiveStatus("live", delivered=3))
+    for number in range(3):
+        hub.on_frame(shot(number, moved=Moved(0, (1, 0, 0, 1, 2.5, 0))))
+    hub.on_result(result(shot(1)))
+    assert len(woken) >= 5
+    header, picture = opened(viewer.take())
+    assert header["frame"]["number"] == 2
+    assert header["frame"]["moved"] == {"number": 0, "affine": [1, 0, 0, 1, 2.5, 0]}
+    assert header["frame"]["captured_at"] == 1_002_000.0
+    assert (header["overlay"]["number"], header["overlay"]["captured_at"]) == (1, 1_001_000.0)
+    assert header["overlay"]["targets"][0]["seen_s"] == 2.0
+    assert header["status"]["delivered"] == 3
+    assert picture is not None
+    assert abs(int(picture.mean()) - 52) <= 1
+    assert viewer.take() is None
+
+
+def test_an_overlay_does_not_wait_for_a_picture() -> None:
+    hub = Hub()
+    viewer = hub.join("trainee", lambda: None)
+    hub.on_frame(shot(0))
+    viewer.take()
+    hub.on_result(result(shot(0)))
+    header, picture = opened(viewer.take())
+    assert (header["frame"], header["overlay"]["number"], picture) == (None, 0, None)
+
+
+def test_each_picture_is_encoded_once_for_any_number_of_viewers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoded: list[int] = []
+
+    def count(pixels: GrayImage, **_: object) -> bytes:
+        encoded.append(1)
+        return b"jpeg"
+
+    monkeypatch.setattr("nerveseg.ui.live.hub.picture_jpeg", count)
+    hub = Hub()
+    viewers = [hub.join("trainee", lambda: None) for _ in range(20)]
+    hub.on_frame(shot(0))
+    assert all(viewer.take() is not None for viewer in viewers)
+    assert len(encoded) == 1
+
+
+def test_nobody_is_woken_after_leaving_and_nothing_is_left_behind() -> None:
+    hub, woken = Hub(), []
+    viewer = hub.join("watcher", lambda: woken.append(1))
+    assert hub.watching == 1
+    viewer.leave()
+    before = len(woken)
+    hub.on_frame(shot(0))
+    assert (hub.watching, len(woken)) == (0, before + 0)
+
+
+NAME = np.s_[2:10, 4:40]
+
+
+def with_name(*, speckle: bool = True) -> GrayImage:
+    """A picture with a name above its image, which is speckle or nothing."""
+    rng = np.random.default_rng(3)
+    pixels = np.zeros((240, 320), np.uint8)
+    if speckle:
+        pixels[40:220, 30:290] = rng.integers(40, 200, (180, 260))
+    cv2.putText(pixels, "DOE JANE", (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 255, 1)
+    return pixels
+
+
+@pytest.mark.parametrize("crop", ["auto", "off"])
+def test_who_looks_on_never_gets_what_stands_around_the_image(crop: str) -> None:
+    hub = Hub()
+    watcher, trainee = (hub.join(kind, lambda: None) for kind in ("watcher", "trainee"))
+    frame = shot(0, pixels=with_name())
+    hub.on_frame(frame)
+    message = watcher.take()
+    assert message is None or opened(message)[1] is None  # where the image is isn't known yet
+    hub.on_result(result(frame, region=Box(30, 40, 290, 220) if crop == "auto" else None))
+    theirs, own = opened(watcher.take())[1], opened(trainee.take())[1]
+    assert theirs is not None
+    assert own is not None
+    assert theirs[:30].max() < 16
+    assert theirs[100:160, 100:200].mean() > 80
+    assert own[:20].max() > 200
+
+
+def test_who_looks_on_gets_no_picture_of_a_screen_with_a_name_and_no_image() -> None:
+    hub = Hub()
+    watcher = hub.join("watcher", lambda: None)
+    for number in range(3):
+        frame = shot(number, pixels=with_name(speckle=False))
+        hub.on_frame(frame)
+        hub.on_result(result(frame))
+    assert opened(watcher.take())[1] is None
+
+
+def test_who_looks_on_is_told_no_addresses_of_the_trainee() -> None:
+    secret = "rtsp://user:secret@host/stream"
+    hub = Hub(facts=lambda: {"uri": secret, "code": "ABCDEFGH", "mirrored": True})
+    watcher = hub.join("watcher", lambda: None)
+    trouble = Notice("no picture", f"No new picture: {secret}", "check the cable")
+    failed = Notice("failed", f"{secret} can't be opened", "choose another")
+    status = LiveStatus("lost", notices=(trouble, failed), source={"path": secret})
+    hub.on_status(status)
+    message = watcher.take()
+    assert message is not None
+    assert b"secret" not in message
+    assert b"ABCDEFGH" not in message
+    told = opened(message)[0]["status"]
+    assert (told["state"], told["mirrored"], told["watching"]) == ("lost", True, 1)
+    assert [notice["key"] for notice in told["notices"]] == ["no picture"]
+
+
+def test_a_page_with_its_own_camera_gets_a_picture_only_while_it_is_frozen() -> None:
+    hub = Hub(stamp_of=lambda number: 7.5 if number == 0 else None)
+    page = hub.join("camera", lambda: None)
+    hub.on_frame(shot(0))
+    hub.on_result(result(shot(0)))
+    header, picture = opened(page.take())
+    assert (header["overlay"]["stamp"], picture) == (7.5, None)
+    hub.on_status(LiveStatus("live", frozen=True))
+    header, picture = opened(page.take())
+    assert header["frame"]["number"] == 0
+    assert picture is not None
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "shown"),
+    [(3, 4, True), (63, 47, True), (64, 4, False), (-1, 4, False), (3, float("nan"), False)],
+)
+def test_a_marker_lies_on_the_picture(x: float, y: float, shown: bool) -> None:
+    hub = Hub()
+    viewer = hub.join("trainee", lambda: None)
+    hub.on_frame(shot(0))
+    viewer.take()
+    hub.point(x, y, by="watcher")
+    message = viewer.take()
+    assert (message is not None) == shown
+    if message is not None:
+        assert opened(message)[0]["pointer"] == {"x": x, "y": y, "by": "watcher"}
+
+
+# --- what a page asks for --------------------------------------------------------------------
+
+SEEN = Seen((240, 320), Box(20, 40, 300, 240))
+
+GOOD = [
+    ({"crop": "off"}, replace(DeviceSettings(), crop="off")),
+    # Drawn from the lower right, and beyond the picture's edge.
+    ({"crop": [400, 300, 100.4, 50]}, replace(DeviceSettings(), crop=Box(100, 50, 320, 240))),
+    ({"mirrored": True}, replace(DeviceSettings(), mirrored=True)),
+    # The image region is 200 pixels high.
+    (
+        {"scale": {"depth_mm": 50}},
+        replace(DeviceSettings(), mm_per_px=0.25, scale_from="a depth of 50 mm"),
+    ),
+    # 3, 4, 5: the points are 50 pixels apart.
+    (
+        {"scale": {"points": [[10, 10], [40, 50]], "distance_mm": 10}},
+        replace(DeviceSettings(), mm_per_px=0.2, scale_from="two marks 10 mm apart"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("raw", "expected"), GOOD)
+def test_settings_are_read(raw: dict[str, Any], expected: DeviceSettings) -> None:
+    assert settings_of(raw, DeviceSettings(), SEEN) == expected
+
+
+def test_a_scale_is_taken_back() -> None:
+    before = DeviceSettings(mm_per_px=0.2, scale_from="a depth of 50 mm", mirrored=True)
+    assert settings_of({"scale": None}, before, SEEN) == DeviceSettings(mirrored=True)
+
+
+BAD = [
+    {},
+    {"gain": 3},
+    {"crop": "inside"},
+    {"crop": [1, 2, 3]},
+    {"crop": [1, 2, 3, float("nan")]},
+    {"crop": [10, 10, 12, 200]},
+    {"crop": [[], {}, None, "x"]},
+    {"mirrored": "yes"},
+    {"scale": 3},
+    {"scale": {"depth_mm": -4}},
+    {"scale": {"depth_mm": True}},
+    {"scale": {"points": [[1, 2], [1, 2]], "distance_mm": 10}},
+    {"scale": {"points": [[1, 2]], "distance_mm": 10}},
+    {"scale": {"points": [[1, 2], [3, float("inf")]], "distance_mm": 10}},
+]
+
+
+@pytest.mark.parametrize("raw", BAD)
+def test_settings_that_make_no_sense_are_refused_in_one_line(raw: dict[str, Any]) -> None:
+    with pytest.raises(SourceError) as caught:
+        settings_of(raw, DeviceSettings(), SEEN)
+    assert "\n" not in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["crop", "mirrored", "scale", "x"]), JSON), st.booleans())
+def test_no_order_makes_anything_but_settings_or_a_plain_error(
+    raw: dict[str, Any], seen: bool
+) -> None:
+    try:
+        settings = settings_of(raw, DeviceSettings(), SEEN if seen else None)
+    except NervesegError:
+        return
+    assert isinstance(settings, DeviceSettings)
+
+
+@pytest.mark.parametrize("raw", [None, 3, "", "  ", "x" * 501, "uvc:0\nuvc:1"])
+def test_a_source_is_named_by_one_line(raw: object) -> None:
+    with pytest.raises(SourceError, match="one line"):
+        uri_of(raw)
+
+
+def test_a_block_is_one_of_the_syllabus_or_none() -> None:
+    assert (block_of("axillary"), block_of(""), block_of(None)) == ("axillary", None, None)
+    with pytest.raises(SourceError, match="there are"):
+        block_of(["axillary"])
+
+
+@pytest.mark.parametrize(
+    ("uri", "device"),
+    [
+        ("uvc:0?size=1280x720", "uvc:0"),
+        ("uvc:/dev/video0", "uvc:0"),
+        ("phantom:axillary?needle", "phantom:axillary"),
+        ("rtsp://me:secret@host/a?channel=2", "rtsp://host/a?channel=2"),
+        ("clips/one.mp4", "clips/one.mp4"),
+    ],
+)
+def test_a_device_is_known_by_its_name_without_options_and_passwords(uri: str, device: str) -> None:
+    assert device_of(uri) == device
+
+
+# --- the routes ------------------------------------------------------------------------------
+
+
+class Room:
+    """A desk, and a client that speaks to it: in the whole app, or to the live routes alone."""
+
+    def __init__(
+        self, folder: Path, *, sessions: int = 4, away_s: float = 10.0, whole: bool = False
+    ) -> None:
+        self.opener = Opener()
+        self.store = SettingsStore(folder / "devices.json")
+        self.recordings = Recordings(folder / "recordings")
+        self.desk = Desk(
+            fake_segmenter,
+            opener=self.opener,
+            store=self.store,
+            recordings=self.recordings,
+            limits=LiveLimits(sessions, away_s),
+        )
+        if whole:
+            app = build_app(segmenter=fake_segmenter(), desk=self.desk)
+        else:
+            app = FastAPI()
+            app.include_router(live_router(self.desk, list))
+        self.client = TestClient(app, base_url=HERE)
+
+    def start(self, uri: str = DISCS, block: str = "") -> dict[str, str]:
+        answer = self.client.post("/live/sessions", json={"uri": uri, "block": block})
+        assert answer.status_code == 200, answer.text
+        started: dict[str, str] = answer.json()
+        return started
+
+    def act(self, seat: dict[str, str], name: str, **body: object) -> Any:
+        headers = {"X-Token": seat["token"]}
+        return self.client.post(f"/live/sessions/{seat['id']}/{name}", json=body, headers=headers)
+
+    def view(self, seat: dict[str, str]) -> Any:
+        path = f"/live/sessions/{seat['id']}/view?token={seat['token']}"
+        return self.client.websocket_connect(path, headers={"Host": "127.0.0.1:7860"})
+
+
+@pytest.fixture(scope="module")
+def opened_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    room = Room(tmp_path_factory.mktemp("room"), whole=True)
+    with room.client:
+        yield room
+
+
+@pytest.fixture
+def room(opened_room: Room) -> Iterator[Room]:
+    yield opened_room
+    opened_room.opener.gone.clear()
+    for seat in opened_room.desk.seats:
+        opened_room.desk.stop(seat)
+    assert holds(lambda: live_threads() == []), live_threads()
+
+
+def live_threads() -> list[str]:
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("nerveseg-live")]
+
+
+def hear(socket: Any, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The first header that is wanted, as a page that says ``ack`` gets it."""
+    for _ in range(400):
+        header, _ = opened(socket.receive_bytes())
+        socket.send_text("ack")
+        if wanted(header):
+            return header
+    raise AssertionError("what was waited for never came")
+
+
+def holds(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
+
+
+def test_a_session_is_started_looked_at_frozen_and_stopped(room: Room) -> None:
+    seat = room.start(block="axillary")
+    with room.view(seat) as socket:
+        assert hear(socket, lambda header: header["frame"] is not None)["frame"]["width"] == SIZE[0]
+        overlay = hear(socket, lambda header: header["overlay"] is not None)["overlay"]
+        assert {target["class"] for target in overlay["targets"]} == {"vessel", "fascia", "nerve"}
+        assert room.act(seat, "freeze").status_code == 200
+        status = hear(socket, lambda header: (header["status"] or {}).get("frozen"))["status"]
+        assert (status["block"], status["uri"]) == ("axillary", DISCS)
+        assert room.act(seat, "unfreeze").status_code == 200
+        assert room.act(seat, "stop").status_code == 200
+        with pytest.raises(WebSocketDisconnect) as ended:
+            hear(socket, lambda _: False)
+    assert (ended.value.code, ended.value.reason) == (4410, "this live session has ended")
+    assert room.act(seat, "freeze").status_code == 404
+
+
+def test_a_page_that_says_nothing_is_sent_one_message_and_no_more(room: Room) -> None:
+    seat = room.start()
+    with room.view(seat) as lazy, room.view(room.start("discs:two")) as keen:
+        opened(lazy.receive_bytes())
+        numbers = [hear(keen, lambda header: header["frame"])["frame"]["number"] for _ in range(10)]
+        assert numbers == sorted(set(numbers))
+        lazy.send_text("ack")
+        late = opened(lazy.receive_bytes())[0]["frame"]
+        assert late is not None
+        assert late["number"] >= 5  # the newest, not the next
+
+
+def test_a_device_is_live_in_one_tab_alone(room: Room) -> None:
+    room.start("discs:one?size=big")
+    answer = room.client.post("/live/sessions", json={"uri": "discs:one"})
+    assert answer.status_code == 409
+    assert answer.json()["detail"] == (
+        "discs:one is live in another tab of this app: go on there, or stop it there first"
+    )
+
+
+def test_a_source_that_failed_may_be_tried_again(room: Room) -> None:
+    room.opener.gone.set()
+    seat = room.start()
+    with room.view(seat) as socket:
+        status = hear(socket, lambda one: (one["status"] or {}).get("state") == "failed")["status"]
+        assert "discs:one is unplugged; plug it in again" in status["notices"][0]["text"]
+    room.opener.gone.clear()
+    with room.view(room.start()) as socket:
+        hear(socket, lambda header: header["frame"] is not None)
+
+
+def test_more_sources_than_can_be_run_are_refused(tmp_path: Path) -> None:
+    room = Room(tmp_path, sessions=1)
+    room.start("discs:one")
+    answer = room.client.post("/live/sessions", json={"uri": "discs:two"})
+    assert (answer.status_code, "the most at once" in answer.json()["detail"]) == (409, True)
+    room.desk.close()
+
+
+def test_only_the_token_steers_and_the_newest_page_has_the_wheel(room: Room) -> None:
+    seat = room.start()
+    wrong = {**seat, "token": "x" * 32}
+    assert room.act(wrong, "stop").status_code == 404
+    with room.view(wrong) as socket, pytest.raises(WebSocketDisconnect) as refused:
+        socket.receive_bytes()
+    assert refused.value.code == 4404
+    with room.view(seat) as first:
+        hear(first, lambda header: header["frame"] is not None)
+        with room.view(seat) as second:
+            with pytest.raises(WebSocketDisconnect) as taken:
+                hear(first, lambda _: False)
+            assert taken.value.code == 4409
+            hear(second, lambda header: header["frame"] is not None)
+
+
+def test_a_session_without_its_page_ends(tmp_path: Path) -> None:
+    room = Room(tmp_path, away_s=0.05)
+    room.start()
+    assert holds(lambda: room.desk.seats == ())
+
+
+def test_settings_are_kept_for_the_device(room: Room) -> None:
+    seat = room.start()
+    with room.view(seat) as socket:
+        hear(socket, lambda header: header["frame"] is not None)
+        assert room.act(seat, "settings", mirrored=True, crop=[10, 10, 200, 200]).status_code == 200
+        told = hear(socket, lambda one: (one["status"] or {}).get("mirrored"))["status"]
+        assert told["crop"] == [10, 10, 200, 200]
+    kept = room.store.load("discs:one")
+    assert (kept.mirrored, kept.crop) == (True, Box(10, 10, 200, 200))
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "words"),
+    [
+        ("settings", b'{"crop": [1, 2]}', "expected 4 numbers"),
+        ("settings", b"[1, 2]", "one JSON object"),
+        ("settings", b"[" * 3000, "one JSON object"),
+        ("settings", b"\xff\xfe", "one JSON object"),
+        ("block", b'{"block": "elbow"}', "there is no such block"),
+        ("record", b'{"on": false}', "nothing is recorded"),
+        ("dance", b"{}", "there is no 'dance'"),
+        ("settings", b"{" + b" " * 5000 + b"}", "at most 4096 bytes"),
+    ],
+)
+def test_a_bad_order_is_answered_in_one_plain_line(
+    room: Room, name: str, body: bytes, words: str
+) -> None:
+    seat = room.start()
+    assert holds(lambda: room.desk.seats[0].hub.shown is not None)
+    path, headers = f"/live/sessions/{seat['id']}/{name}", {"X-Token": seat["token"]}
+    answer = room.client.post(path, content=body, headers=headers)
+    assert answer.status_code in (404, 413, 422)
+    assert words in answer.json()["detail"]
+    assert "\n" not in answer.json()["detail"]
+
+
+def test_what_is_recorded_is_kept_and_told(room: Room) -> None:
+    pytest.importorskip("av")
+    seat = room.start(block="axillary")
+    with room.view(seat) as socket:
+        hear(socket, lambda header: header["overlay"] is not None)
+        folder = Path(room.act(seat, "record", on=True).json()["done"])
+        assert room.act(seat, "record", on=True).status_code == 422
+        hear(socket, lambda one: ((one["status"] or {}).get("recording") or {}).get("frames"))
+        assert room.act(seat, "record", on=False).json()["done"] == str(folder)
+        kept = Path(room.act(seat, "snapshot").json()["done"])
+    assert (folder / "picture.mkv").is_file()
+    assert (kept / "picture.png").is_file()
+
+
+def test_a_foreign_page_can_neither_start_nor_look(room: Room) -> None:
+    headers = {"Origin": "https://evil.example"}
+    answer = room.client.post("/live/sessions", json={"uri": DISCS}, headers=headers)
+    assert answer.status_code == 403
+    seat = room.start()
+    path = f"/live/sessions/{seat['id']}/view?token={seat['token']}"
+    with pytest.raises(WebSocketDisconnect):
+        room.client.websocket_connect(path, headers=headers).__enter__()
+
+
+def test_the_choice_of_sources_has_phantoms_that_open(room: Room) -> None:
+    choices = room.client.get("/live/sources").json()
+    phantoms = [one for one in choices if one["group"] == "Phantom"]
+    assert {one["block"] for one in phantoms} >= {"axillary", "femoral"}
+    with room.opener(phantoms[0]["uri"]) as clip:
+        assert next(clip).pixels.ndim == 2
+
+
+# --- the browser's own camera ----------------------------------------------------------------
+
+
+def camera_message(stamp: float, *, side: int = 64) -> bytes:
+    _, jpeg = cv2.imencode(".jpg", np.full((side, side), 90, np.uint8))
+    return struct.pack("<d", stamp) + jpeg.tobytes()
+
+
+def test_a_camera_in_the_browser_is_a_source_and_ends_with_its_socket(room: Room) -> None:
+    with room.client.websocket_connect(
+        "/live/camera?block=axillary", headers={"Host": "127.0.0.1:7860"}
+    ) as socket:
+        seat = socket.receive_json()
+        stamps, stamp = set(), 0.0
+        while not stamps and stamp < 20_000:
+            socket.send_bytes(camera_message(stamp := stamp + 50.0))
+            message = socket.receive()
+            while message.get("text") != "next":
+                header, picture = opened(message["bytes"])
+                socket.send_text("ack")
+                assert picture is None
+                if header["overlay"]:
+                    stamps.add(header["overlay"]["stamp"])
+                message = socket.receive()
+        assert stamps
+        assert all(given % 50 == 0 for given in stamps)
+        assert room.act(seat, "settings", mirrored=True).status_code == 200
+    assert holds(lambda: room.desk.seats == ())
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"short",
+        struct.pack("<d", 1.0) + b"no picture at all",
+        struct.pack("<d", float("nan")) + camera_message(0)[8:],
+        camera_message(0)[:60],
+        camera_message(0, side=8),
+        camera_message(0, side=2000),
+        bytes(MAX_MESSAGE + 1),
+    ],
+)
+def test_what_is_no_picture_from_a_camera_is_refused(message: bytes) -> None:
+    with pytest.raises(SourceError):
+        CameraFeed().put(message)
+
+
+def test_a_read_of_a_camera_that_is_closed_ends() -> None:
+    clip = CameraFeed().open()
+    ended = threading.Event()
+
+    def read() -> None:
+        with pytest.raises(SourceError):
+            next(clip)
+        ended.set()
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    clip.close()
+    assert ended.wait(10)
+
+
+# --- looking on ------------------------------------------------------------------------------
+
+
+def shared(room: Room) -> tuple[dict[str, str], str]:
+    seat = room.start()
+    return seat, str(room.act(seat, "share").json()["done"])
+
+
+def test_a_code_lets_look_on_and_point_but_not_steer(room: Room) -> None:
+    seat, code = shared(room)
+    assert len(code) == 8
+    assert set(code) <= set(CODE_LETTERS)
+    others = TestClient(watch_app(room.desk), base_url="http://192.168.1.20:7870")
+    page = others.get(f"/watch/{code.lower()}")
+    assert (page.status_code, "Education only" in page.text) == (200, True)
+    assert others.get(f"/watch/{code}/facts").json()["classes"][0]["name"] == "nerve"
+    path = f"/watch/{code}/view"
+    with (
+        room.view(seat) as own,
+        room.client.websocket_connect(path, headers={"Host": "127.0.0.1:7860"}) as socket,
+    ):
+        hear(socket, lambda header: header["frame"] is not None)
+        for said in ('{"point": [1e999, 2]}', '{"point": ["a", 2]}', "{", "[]", '"x"', "9" * 300):
+            socket.send_text(said)
+        socket.send_text('{"point": [40, 30]}')
+        pointer = hear(own, lambda header: header["pointer"] is not None)["pointer"]
+        assert pointer == {"x": 40.0, "y": 30.0, "by": "watcher"}
+        assert hear(own, lambda one: (one["status"] or {}).get("watching") == 1)
+        room.act(seat, "share", on=False)
+        with pytest.raises(WebSocketDisconnect) as ended:
+            hear(socket, lambda _: False)
+    assert ended.value.code == 4410
+    assert room.client.get(f"/watch/{code}/facts").status_code == 404
+
+
+def test_other_computers_reach_the_page_that_looks_on_and_nothing_else(room: Room) -> None:
+    _, code = shared(room)
+    others = TestClient(watch_app(room.desk), base_url="http://192.168.1.20:7870")
+    for path in (
+        "/",
+        "/replay/facts",
+        "/live/sources",
+        "/gradio_api/info",
+        "/docs",
+        "/openapi.json",
+    ):
+        assert others.get(path).status_code == 404, path
+    assert others.post("/live/sessions", json={"uri": DISCS}).status_code == 404
+    assert others.get("/watch/assets/watch.js").status_code == 200
+    assert others.get("/watch/assets/..%2fserver.py").status_code == 404
+    assert others.get(f"/watch/{code}", headers={"Host": "evil.example"}).status_code == 403
+    policy = others.get(f"/watch/{code}").headers["content-security-policy"]
+    assert "unsafe" not in policy
+
+
+def test_wrong_codes_are_answered_slowly_and_soon_not_at_all(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nerveseg.ui.live.watching._DELAY_S", 0.0)
+    _, code = shared(room)
+    others = TestClient(watch_app(room.desk), base_url="http://192.168.1.20:7870")
+    for _ in range(5):
+        answer = others.get("/watch/WRNGWRNG/facts")
+        assert (answer.status_code, "no live view" in answer.json()["detail"]) == (404, True)
+    answer = others.get(f"/watch/{code}/facts")
+    assert (answer.status_code, "too many wrong codes" in answer.json()["detail"]) == (404, True)
+    with (
+        pytest.raises(WebSocketDisconnect),
+        others.websocket_connect(
+            f"/watch/{code}/view", headers={"Host": "192.168.1.20:7870"}
+        ) as socket,
+    ):
+        socket.receive_bytes()
+
+
+def test_a_gate_opens_again_after_a_minute_and_forgets_a_right_code() -> None:
+    now = [0.0]
+    gate = Gate(clock=lambda: now[0])
+    for _ in range(4):
+        gate.note("a", right=False)
+    gate.note("a", right=True)
+    for _ in range(5):
+        assert gate.is_open("a")
+        gate.note("a", right=False)
+    assert (gate.is_open("a"), gate.is_open("b")) == (False, True)
+    now[0] = 59.0
+    assert not gate.is_open("a")
+    now[0] = 61.0
+    assert gate.is_open("a")
+
+
+def test_an_address_that_this_computer_has_not_is_refused_when_sharing() -> None:
+    with pytest.raises(NervesegError, match="no address of this computer"):
+        serve(port=0, open_browser=False, share_host="203.0.113.7")
+
+
+def test_a_desk_is_closed_with_all_that_runs(tmp_path: Path) -> None:
+    desk = Desk(
+        fake_segmenter,
+        opener=Opener(),
+        store=SettingsStore(tmp_path / "devices.json"),
+        recordings=Recordings(tmp_path / "recordings"),
+    )
+    seat = desk.start(DISCS)
+    assert holds(lambda: seat.hub.shown is not None)
+    desk.close()
+    assert desk.seats == ()
+    with pytest.raises(StoreError, match="has ended"):
+        desk.steered(seat.id, seat.token)
+    assert holds(lambda: live_threads() == []), live_threads()
