@@ -57,6 +57,12 @@ class Anatomy:
     classes: dict[str, AnatomyClass]
     blocks: dict[str, Block]
 
+    def block(self, name: str) -> Block:
+        """The block called ``name``; raise `DataError` if there is none."""
+        if name not in self.blocks:
+            raise DataError(f"there is no block {name!r}; there are {', '.join(self.blocks)}")
+        return self.blocks[name]
+
 
 @cache
 def default() -> Anatomy:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import nerveseg
-from nerveseg.cli import data, devices, model, needle, phantom, predict, serve
+from nerveseg.cli import data, devices, live, model, needle, phantom, predict, serve
 from nerveseg.cli.exits import FAILED, INTERRUPTED, Stopped
 from nerveseg.errors import NervesegError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("predict")(predict.predict)
 app.command("needle")(needle.needle)
 app.command("app")(serve.app)
+app.command("live")(live.live)
 app.command("devices")(devices.devices)
 app.command("phantom")(phantom.phantom)
 app.command("bench")(model.bench)

@@ -23,7 +23,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from nerveseg import anatomy, pipeline
-from nerveseg.anatomy import Block
 from nerveseg.errors import NervesegError
 from nerveseg.live.capture import Capture, Patience
 from nerveseg.live.clock import SessionClock
@@ -79,7 +78,7 @@ class LiveSession:
         self.uri = uri
         self._segmenter = segmenter
         self._settings = settings or DeviceSettings()
-        self._block = None if block is None else _block(block)
+        self._block = None if block is None else anatomy.default().block(block)
         self._targets = self._new_targets()
         self._listeners: tuple[Listener, ...] = ()
         self._suppliers: tuple[Callable[[], Iterable[Notice]], ...] = ()
@@ -176,7 +175,7 @@ class LiveSession:
 
     def watch_for(self, block: str | None) -> None:
         """Watch for the structures of another block; `NervesegError` if there is no such."""
-        found = None if block is None else _block(block)
+        found = None if block is None else anatomy.default().block(block)
         with self._lock:
             self._block = found
             self._targets = self._new_targets()
@@ -387,10 +386,3 @@ class LiveSession:
 
 def _crop(crop: Crop) -> bool | Box:
     return crop if isinstance(crop, Box) else crop == "auto"
-
-
-def _block(name: str) -> Block:
-    blocks = anatomy.default().blocks
-    if name not in blocks:
-        raise NervesegError(f"there is no block {name!r}; there are {', '.join(blocks)}")
-    return blocks[name]

@@ -67,13 +67,13 @@ def page_facts(
     problem: str | None,
     limits: Limits,
     *,
-    live: str | None = None,
+    live: dict[str, str | None] | None = None,
     watch_at: str | None = None,
 ) -> dict[str, Any]:
     """JSON for the page; without a model, ``problem`` says what to do about it.
 
-    ``live`` is the source that the page opens at, ``watch_at`` the address under which other
-    computers may look on.
+    ``live`` has the ``uri`` and ``block`` that the page opens at, ``watch_at`` the address under
+    which other computers may look on.
     """
     return {
         "live": live,

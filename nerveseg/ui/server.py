@@ -16,7 +16,9 @@ import gradio as gr
 import uvicorn
 from fastapi import APIRouter, FastAPI, HTTPException, Response
 
+from nerveseg import anatomy
 from nerveseg.errors import ModelError, NervesegError
+from nerveseg.live.outlet import Outlet
 from nerveseg.ui.clips import ClipStore
 from nerveseg.ui.facts import demos, live_sources, page_facts, watch_facts
 from nerveseg.ui.guard import LOOPBACK, AddressGuard, LoopbackGuard
@@ -26,6 +28,7 @@ from nerveseg.ui.live.routes import router as live_router
 from nerveseg.ui.live.watching import router as watch_router
 from nerveseg.ui.recording import Limits
 from nerveseg.ui.replay import open_demo, router
+from nerveseg.video.igtl_out import IgtlServer
 from nerveseg.vision.segment import Segmenter
 
 __all__ = ["build_app", "serve", "server_config", "watch_app"]
@@ -70,16 +73,18 @@ def serve(
     open_browser: bool = True,
     on_ready: Callable[[str], object] | None = None,
     live: str | None = None,
+    block: str | None = None,
     share_host: str | None = None,
     share_port: int = 7870,
+    igtl_port: int | None = None,
 ) -> None:
-    """Serve the app with the shipped model until Ctrl-C; ``live`` as in `build_app`.
+    """Serve the app with the shipped model until Ctrl-C; ``live`` and ``block`` as in `build_app`.
 
     Takes the next free port when ``port`` is taken (0: any), and tells ``on_ready`` the page's
     address. With ``share_host`` (``0.0.0.0``: all of this computer's addresses) other computers
     may look on at a live session by its code, at ``share_port`` or the next free one; nothing
-    else is served there. Raises `NervesegError` for a ``host`` that others could reach: there is
-    no sign-in yet.
+    else is served there. With ``igtl_port`` results go out over OpenIGTLink, on this computer.
+    Raises `NervesegError` for a ``host`` that others could reach: there is no sign-in yet.
     """
     if host not in LOOPBACK:
         raise NervesegError(
@@ -88,12 +93,15 @@ def serve(
         )
     with contextlib.ExitStack() as held:
         listener = held.enter_context(_listen(host, port))
-        desk, watch_at = Desk(Segmenter.load), None
+        outlets = [] if igtl_port is None else [Outlet(IgtlServer(port=igtl_port))]
+        for outlet in outlets:
+            held.callback(outlet.close)
+        desk, watch_at = Desk(Segmenter.load, listeners=outlets), None
         if share_host is not None:
             others = held.enter_context(_listen(share_host, share_port))
             watch_at = _address(_reachable(share_host), others)
             held.enter_context(_serving(watch_app(desk), others))
-        app = build_app(live=live, desk=desk, watch_at=watch_at)
+        app = build_app(live=live, block=block, desk=desk, watch_at=watch_at)
         address = _address(host, listener)
         if on_ready is not None:
             on_ready(f"{address}/")
@@ -153,16 +161,19 @@ def build_app(
     segmenter: Segmenter | None = None,
     limits: Limits | None = None,
     live: str | None = None,
+    block: str | None = None,
     desk: Desk | None = None,
     watch_at: str | None = None,
 ) -> FastAPI:
     """The app, ready for an ASGI server; the shipped model unless ``segmenter`` is given.
 
-    ``live`` is the address of a source at which the page opens at once; ``desk`` runs the live
-    sessions, with a model of its own; ``watch_at`` is where its `watch_app` is served, if it is.
-    Without a usable model the page opens all the same, and
-    says what is missing.
+    ``live`` is the address of a source at which the page opens at once, ``block`` the name of
+    the block that it is for; ``desk`` runs the live sessions, with a model of its own;
+    ``watch_at`` is where its `watch_app` is served, if it is. Without a usable model the page
+    opens all the same, and says what is missing. Raises `NervesegError` for an unknown block.
     """
+    if block is not None:
+        anatomy.default().block(block)
     limits, problem = limits or Limits(), None
     given = segmenter
     desk = desk or Desk(lambda: given or Segmenter.load())
@@ -171,14 +182,16 @@ def build_app(
             segmenter = Segmenter.load()
         except ModelError as error:
             problem = f"{error}. {_NO_MODEL}"
-    facts = page_facts(segmenter, problem, limits, live=live, watch_at=watch_at)
+    wanted = None if live is None else {"uri": live, "block": block}
+    facts = page_facts(segmenter, problem, limits, live=wanted, watch_at=watch_at)
     store = None if segmenter is None else ClipStore(segmenter, limits=limits)
     app = FastAPI(
         title="nerveseg",
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        lifespan=_life(store, desk),
+        # What nobody asked for mustn't take the processor from what is live.
+        lifespan=_life(store, desk, demo=live is None),
     )
     app.include_router(_assets())
     app.include_router(router(store, facts))
@@ -221,7 +234,7 @@ def _watch_router(desk: Desk) -> APIRouter:
 _Life: TypeAlias = Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]
 
 
-def _life(store: ClipStore | None, desk: Desk) -> _Life:
+def _life(store: ClipStore | None, desk: Desk, *, demo: bool) -> _Life:
     """Start on the first demo before a browser asks for it; leave no files behind."""
 
     @contextlib.asynccontextmanager
@@ -230,7 +243,8 @@ def _life(store: ClipStore | None, desk: Desk) -> _Life:
             held.callback(desk.close)
             if store is not None:
                 held.enter_context(contextlib.closing(store))
-                open_demo(store, next(iter(demos())))
+                if demo:
+                    open_demo(store, next(iter(demos())))
             yield
 
     return lifespan

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nerveseg.errors import StoreError
 from nerveseg.live.keeping import Recordings
 from nerveseg.live.session import LiveSession
 from nerveseg.live.settings import SettingsStore
+from nerveseg.live.values import Listener
 from nerveseg.ui.live.camera import CAMERA, CameraFeed
 from nerveseg.ui.live.keeper import Keeper
 from nerveseg.ui.live.seat import Seat, device_of
@@ -36,7 +37,7 @@ class Desk:
 
     ``segmenter`` is called at the first start: a model of one's own, since Replay uses another.
     ``opener`` opens sources; ``store`` keeps the devices' settings; ``recordings`` is where
-    recordings and snapshots lie.
+    recordings and snapshots lie; ``listeners`` hear of every session.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class Desk:
         store: SettingsStore | None = None,
         recordings: Recordings | None = None,
         limits: LiveLimits | None = None,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         self._load, self._opener = segmenter, opener
         self._store = store or SettingsStore()
         self._recordings = recordings or Recordings()
         self._limits = limits or LiveLimits()
+        self._listeners = tuple(listeners)
         self._lock = threading.RLock()
         self._segmenter: Segmenter | None = None
         self._seats: dict[str, Seat] = {}
@@ -122,6 +125,8 @@ class Desk:
             self.stop(seat)
 
     def _seat(self, session: LiveSession, device: str, feed: CameraFeed | None = None) -> Seat:
+        for listener in self._listeners:
+            session.add_listener(listener)
         seat = Seat(
             session,
             device=device,

@@ -78,7 +78,11 @@ class Live {
     setInterval(() => this.tick(), TICK_MS);
     const kept = Steering.kept();
     if (kept) this.follow(kept);
-    else if (this.facts.live) this.begin(this.facts.live);
+    else if (this.facts.live) {
+      const { uri, block } = this.facts.live;
+      if (block) this.part("block").value = block;
+      this.begin(uri);
+    }
     else this.live.idle();
   }
 

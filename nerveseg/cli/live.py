@@ -1,0 +1,72 @@
+"""``nerveseg live``: scan with a probe, or play a recording as if it were one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["live"]
+
+_AT_HAND = ("phantom", "file", "dicom", "mha")
+"""Schemes whose sources are there or not: it can be told before the app starts."""
+
+
+def live(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="uvc:0, igtl://HOST:18944, rtsp://…, http://…, phantom:axillary?needle, or a "
+            "recording; `nerveseg devices` lists what is there."
+        ),
+    ],
+    block: Annotated[
+        str | None,
+        typer.Option(help="Block whose structures are watched for, such as axillary."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port; the next free one if it is taken.")
+    ] = 7860,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
+    ] = True,
+    share: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Let other computers look on, by a code that the page gives: the address to "
+            "listen on for them, 0.0.0.0 for all of this computer's. Pictures go there "
+            "unencrypted: only within a network that you trust.",
+        ),
+    ] = None,
+    igtl_out: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Send overlay and needle out over OpenIGTLink, for 3D Slicer on this computer.",
+        ),
+    ] = None,
+) -> None:
+    """Open the app at one source at once: overlay, needle and distances live. Ctrl-C ends it."""
+    from nerveseg import ui
+    from nerveseg.video import sources
+
+    uri = sources.live_uri(source)
+    scheme, _, place = uri.partition(":")
+    if scheme in _AT_HAND:
+        sources.open(uri).close()  # says what is wrong here rather than on the page
+    if block is None and scheme == "phantom":
+        block = place.partition("?")[0] or None
+    ui.serve(
+        port=port,
+        open_browser=browser,
+        live=uri,
+        block=block,
+        share_host=share,
+        igtl_port=igtl_out,
+        on_ready=lambda address: typer.echo(
+            f"nerveseg: {source} is live at {address} (Ctrl-C ends it)"
+        ),
+    )
