@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from io import FileIO
@@ -158,10 +157,6 @@ class Lines:
                 raise self._failed(error) from error
             raise
         self._size = whole
-
-    def sync(self) -> None:
-        """Have the disk keep what was added, also over a power cut; raises `OSError`."""
-        os.fsync(self._file.fileno())
 
     def _failed(self, error: OSError) -> StoreError:
         return StoreError(

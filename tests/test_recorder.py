@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import sys
@@ -48,7 +49,7 @@ def _nothing_is_left_running() -> Iterator[None]:
     process = psutil.Process()
     files = len(process.open_files())
     yield
-    assert [t.name for t in threading.enumerate() if t.name == "nerveseg-recorder"] == []
+    assert [t.name for t in threading.enumerate() if t.name.startswith("nerveseg-recorder")] == []
     assert len(process.open_files()) == files
 
 
@@ -369,6 +370,14 @@ def test_the_crop_may_be_changed_midway(folder: Path) -> None:
     first, second = frames_in(folder)
     assert np.array_equal(first.pixels, kept(drawn(0)))
     assert np.array_equal(second.pixels, kept(drawn(1), smaller))
+
+
+def test_the_disk_is_made_to_keep_every_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
+    recorded(folder, [shot_of(number) for number in range(4)])
+    assert {path.stat().st_ino for path in folder.iterdir()} <= set(synced)
+    assert len(list(folder.iterdir())) == 4
 
 
 # --- what goes wrong -----------------------------------------------------------------------------

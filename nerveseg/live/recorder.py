@@ -30,6 +30,7 @@ from nerveseg.live.keeping import ENOUGH_BYTES, LEAST_BYTES, free_bytes
 from nerveseg.live.reel import Reel, about_entries
 from nerveseg.live.region import KnownRegion
 from nerveseg.live.settings import DeviceSettings
+from nerveseg.live.syncing import Syncing
 from nerveseg.live.values import LiveFrame, LiveResult, LiveStatus, Notice
 from nerveseg.video.lossless import check_lossless
 from nerveseg.video.recorded import ABOUT
@@ -43,7 +44,7 @@ _BACKLOG_BYTES = 64 * 2**20
 
 _STATUS_BYTES = 1000
 _TEND_EVERY_S = 1.0
-_SYNC_EVERY_S = 2.0
+_SAVE_EVERY_S = 2.0
 _TAKE_S = 0.25
 _CLOSE_S = 60.0
 _HELD_BACK_S = 2.0
@@ -90,7 +91,7 @@ class Recorder:
         self._dropped = 0
         self._told: dict[str, str] = {}
         self._ended: Notice | None = None
-        self._tended_s = self._synced_s = time.monotonic()
+        self._tended_s = self._saved_s = time.monotonic()
         self._thread = threading.Thread(target=self._work, name="nerveseg-recorder", daemon=True)
         self._thread.start()
 
@@ -181,6 +182,13 @@ class Recorder:
     # The writing thread
 
     def _work(self) -> None:
+        syncing = Syncing(self.folder)
+        try:
+            self._record()
+        finally:
+            syncing.close()
+
+    def _record(self) -> None:
         try:
             while not self._backlog.done:
                 item = self._backlog.take(_TAKE_S)
@@ -276,10 +284,9 @@ class Recorder:
         if not (self.folder / ABOUT).is_file():
             raise StoreError(f"its folder {self.folder} has vanished")
         self._count()
-        if now_s - self._synced_s >= _SYNC_EVERY_S:
-            self._synced_s = now_s
+        if now_s - self._saved_s >= _SAVE_EVERY_S:
+            self._saved_s = now_s
             self._reel.save_about()
-            self._reel.sync()
 
     def _room(self) -> int:
         try:

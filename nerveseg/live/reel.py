@@ -187,16 +187,6 @@ class Reel:
         }
         write_bytes(self.folder / ABOUT, json.dumps(entries, indent=1).encode())
 
-    def sync(self) -> None:
-        """Have the disk keep all so far, also over a power cut."""
-        try:
-            if self._writer is not None:
-                self._writer.sync()
-            self._results.sync()
-            self._events.sync()
-        except OSError as error:
-            raise StoreError(f"can't write {self.folder}: {error.strerror}") from error
-
     def finish(self, ended: str | None = None) -> None:
         """Close all files; ``ended`` says why, where it wasn't the user who ended it.
 

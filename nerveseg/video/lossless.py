@@ -7,9 +7,8 @@ no more than its last frame. Closing adds the index and the length.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
@@ -72,12 +71,8 @@ class LosslessWriter:
         self._last_tick = -1
         with storing(path):
             # A folder that can't be written to gives a plain error here.
-            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            self._file, self._stream = self._begin(fps or _NOMINAL_FPS)
-        except BaseException:
-            os.close(self._handle)
-            raise
+            path.touch(mode=0o600)
+        self._file, self._stream = self._begin(fps or _NOMINAL_FPS)
 
     def _begin(self, fps: float) -> tuple[Any, Any]:
         with self._failing_plainly():
@@ -105,23 +100,13 @@ class LosslessWriter:
         self._last_tick = tick
         self.frames_written += 1
 
-    def sync(self) -> None:
-        """Have the disk keep what was written, also over a power cut."""
-        with storing(self.path):
-            os.fsync(self._handle)
-
     def close(self) -> None:
         """Write the end of the file; what was written stays readable where that fails."""
         file, self._file = self._file, None
         if file is None:
             return
-        try:
-            with self._failing_plainly(), file:
-                file.mux(self._stream.encode(None))
-            self.sync()
-        finally:
-            with suppress(OSError):
-                os.close(self._handle)
+        with self._failing_plainly(), file:
+            file.mux(self._stream.encode(None))
 
     @contextmanager
     def _failing_plainly(self) -> Iterator[None]:
