@@ -199,7 +199,7 @@ def test_two_clicks_on_a_ruler_give_the_scale_and_say_where_it_came_from(page: L
 
 def test_what_is_in_view_is_told_and_one_key_takes_it_away(page: LivePage) -> None:
     page.driver.find_element("css selector", '.nv-live option[value="axillary"]').click()
-    page.until(lambda: "in view for" in page.part("targets").text)
+    page.until(lambda: "in view\nfor" in page.part("targets").text)
     words = page.part("targets").text
     assert "ulnar nerve" in words
     assert not any(word in words.lower() for word in ("inject", "should", "insert", "advance"))

@@ -24,6 +24,7 @@ MAX_SIDE = 1600
 
 _QUALITY = 85
 _SPACING, _MEAN_OVER = 1.8, 5  # pixels between points, points in a running mean
+_STRAIGHT = 0.3  # pixels by which a course may be off where points are left out
 _Path: TypeAlias = list[float]
 
 
@@ -149,11 +150,15 @@ def _certainty(segmentation: Segmentation, name: str) -> dict[str, list[_Path]]:
 def _level(brightness: GrayImage, level: float, corner: Sequence[int]) -> list[_Path]:
     above = cv2.inRange(brightness, level, 255.0)
     found, _ = cv2.findContours(above, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=corner)
-    return [_path(contour.reshape(-1, 2).astype(np.float64)) for contour in found]
+    # Fewer than three points enclose nothing.
+    return [_path(one.reshape(-1, 2).astype(np.float64)) for one in found if len(one) > 2]
 
 
 def _path(outline: npt.NDArray[np.float64]) -> _Path:
-    path: _Path = np.round(_smooth(outline), 1).ravel().tolist()
+    """As few points as the course needs: their text is most of what is sent."""
+    smooth = _smooth(outline).astype(np.float32).reshape(-1, 1, 2)
+    points = np.asarray(cv2.approxPolyDP(smooth, _STRAIGHT, closed=True), np.float64)
+    path: _Path = np.round(points, 1).ravel().tolist()
     return path
 
 
