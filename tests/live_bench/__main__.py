@@ -31,6 +31,7 @@ def _rows(given: argparse.Namespace) -> dict[str, Callable[[], Row]]:
         "hd-plain": lambda: showing.plain(_HD, seconds),
         "camera": lambda: showing.camera(seconds),
         "viewers": lambda: showing.viewers(_VGA, seconds, alone=made.get("vga")),
+        "viewers-here": lambda: showing.viewers_here(_VGA, seconds, alone=made.get("vga")),
         "kills": lambda: lasting.kills(5 if quick else 50),
         "vanishing": lambda: lasting.vanishing(5 if quick else 50),
         "faults": lambda: lasting.faults(60 if quick else 1000),
