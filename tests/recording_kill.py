@@ -6,6 +6,7 @@ soon as the recorder was given it: ``python -m tests.recording_kill FOLDER FPS W
 
 from __future__ import annotations
 
+import functools
 import itertools
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from nerveseg.errors import SourceError
@@ -67,11 +69,19 @@ def kill_once(
 def picture(number: int, size: tuple[int, int]) -> GrayImage:
     """Speckle and, in the first row of the image, the number in bits."""
     region = _region(size)
-    pixels = np.zeros(size[::-1], np.uint8)
-    rng = np.random.default_rng(number % _PATTERNS)
-    pixels[region.slices] = rng.integers(20, 236, (region.height, region.width), dtype=np.uint8)
+    pixels = _speckle(number % _PATTERNS, size).copy()
     bits = [255 * (number >> place & 1) for place in range(32)]
     pixels[region.top, region.left : region.left + 32] = bits
+    return pixels
+
+
+@functools.cache
+def _speckle(pattern: int, size: tuple[int, int]) -> GrayImage:
+    """Blurred noise, so that it takes about the time that ultrasound takes to encode."""
+    pixels, region = np.zeros(size[::-1], np.uint8), _region(size)
+    rng = np.random.default_rng(pattern)
+    noise = rng.integers(0, 256, (region.height, region.width), dtype=np.uint8)
+    pixels[region.slices] = cv2.GaussianBlur(noise, (0, 0), 1.5)
     return pixels
 
 
@@ -94,6 +104,8 @@ def _read_back(folder: Path, size: tuple[int, int]) -> tuple[int, str]:
 def _record(folder: Path, fps: float, size: tuple[int, int]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     recorder = Recorder(folder, source="drawn")
+    for pattern in range(_PATTERNS):
+        _speckle(pattern, size)
     began = time.monotonic()
     for number in itertools.count():
         time.sleep(max(0.0, began + number / fps - time.monotonic()))

@@ -429,24 +429,26 @@ def test_what_a_slow_disk_can_not_take_is_dropped_counted_and_told(
     recorder.on_capture(shot := shot_of(0))
     recorder.on_result(result_of(shot))
     assert slow.entered.wait(20)
-    for number in range(1, 31):
+    for number in range(1, 37):
         recorder.on_capture(shot_of(number))
-    assert recorder.dropped == 24
-    (notice,) = recorder.notices()
-    assert "lacks 24 frames" in notice.text
+    assert recorder.dropped == 30
+    lacking, behind = recorder.notices()
+    assert "lacks 30 frames" in lacking.text
+    assert "is 1 s behind" in behind.text
     slow.go.set()
     until(lambda: recorder.frames == 7)
-    recorder.on_capture(shot_of(31))
+    recorder.on_capture(shot_of(37))
+    until(lambda: recorder.notices() == (lacking,))
     recorder.close()
     with sources.open(folder) as clip:
         frames = list(clip)
         assert clip.broken_frames == 0, "what was dropped is no damage"
-    numbers = [0, 1, 2, 3, 4, 5, 6, 31]
+    numbers = [0, 1, 2, 3, 4, 5, 6, 37]
     for frame, number in zip(frames, numbers, strict=True):
         assert np.array_equal(frame.pixels, kept(drawn(number)))
         assert frame.time_s == pytest.approx(number / 30, abs=TICK_S), "the gap is left open"
-    assert about(folder)["dropped"] == 24
-    assert {"key": "frames dropped", "text": "24 frames were dropped"}.items() <= (
+    assert about(folder)["dropped"] == 30
+    assert {"key": "frames dropped", "text": "30 frames were dropped"}.items() <= (
         lines(folder, "events.jsonl")[-1].items()
     )
 

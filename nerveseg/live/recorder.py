@@ -17,6 +17,7 @@ until a result tells where the image is, and are black around it.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -48,6 +49,7 @@ _SAVE_EVERY_S = 2.0
 _TAKE_S = 0.25
 _CLOSE_S = 60.0
 _HELD_BACK_S = 2.0
+_BEHIND_S = 1.0
 _Item: TypeAlias = LiveFrame | LiveResult | LiveStatus | DeviceSettings
 
 
@@ -89,6 +91,7 @@ class Recorder:
         self._held_back = HeldBack(backlog_bytes // 2)
         self._lock = threading.Lock()
         self._dropped = 0
+        self._newest_s = self._reached_s = math.inf
         self._told: dict[str, str] = {}
         self._ended: Notice | None = None
         self._tended_s = self._saved_s = time.monotonic()
@@ -113,6 +116,7 @@ class Recorder:
 
     def on_capture(self, shot: LiveFrame) -> None:
         """Keep a frame, or count it as dropped."""
+        self._newest_s = shot.frame.time_s
         self._offer(shot, shot.frame.pixels.nbytes)
 
     def on_frame(self, shot: LiveFrame) -> None:
@@ -170,6 +174,8 @@ class Recorder:
             found.append(_filling(self._free_bytes))
         if self._dropped:
             found.append(_dropping(self._dropped))
+        if self._newest_s - self._reached_s > _BEHIND_S:
+            found.append(_lagging(self._newest_s - self._reached_s))
         return tuple(found)
 
     def _offer(self, item: _Item, size: int) -> None:
@@ -233,6 +239,7 @@ class Recorder:
             self._reel.change(item)
 
     def _write(self, shot: LiveFrame) -> None:
+        self._reached_s = shot.frame.time_s
         self._held_back.add(shot)
         self._write_held_back()
 
@@ -322,4 +329,12 @@ def _dropping(dropped: int) -> Notice:
         "frames dropped",
         f"The recording lacks {dropped} frames: the disk or the processor was too slow",
         "close other programs, or choose a smaller picture",
+    )
+
+
+def _lagging(behind_s: float) -> Notice:
+    return Notice(
+        "recording behind",
+        f"The recording is {behind_s:.0f} s behind: the disk or the processor is busy",
+        "close other programs; what waits to be written is lost if this one is stopped",
     )
