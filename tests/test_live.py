@@ -125,6 +125,24 @@ def test_a_source_that_vanishes_is_opened_again_and_numbers_and_times_go_on(sess
     assert told == ["the signal is gone", "unplugged", "unplugged"]
 
 
+def test_what_came_back_is_looked_at_anew(session, script, heard):
+    """The image's region is settled over a clip, and may lie elsewhere in another one."""
+    framed = np.zeros((240, 320), np.uint8)
+    framed[40:200, 30:150] = np.random.default_rng(0).integers(40, 200, (160, 120))
+    for shift in (0, 140):
+        script.give(pixels=np.roll(framed, shift, axis=1))
+        until(lambda shift=shift: len(heard.results) == 1 + (shift > 0))
+        script.fail(SourceError("unplugged"))
+    one, other = (found.result.segmentation.region for found in heard.results)
+    assert (other.left - one.left, other.right - one.right) == (140, 140)
+
+
+def test_whoever_begins_to_listen_is_told_how_it_goes_at_once(session):
+    late = Heard()
+    session.add_listener(late)
+    assert len(late.statuses) >= 1
+
+
 @pytest.mark.parametrize("error", [OSError(19, "No such device"), RuntimeError("?"), MemoryError()])
 def test_whatever_a_driver_raises_the_session_goes_on(session, script, heard, error):
     script.give()

@@ -128,9 +128,10 @@ class LiveSession:
         self._tell_status()
 
     def add_listener(self, listener: Listener) -> None:
-        """Have ``listener`` hear of all from now on."""
+        """Have ``listener`` hear of all from now on, and of how it goes at once."""
         with self._lock:
             self._listeners = (*self._listeners, listener)
+        _call(listener, lambda one: one.on_status(self.status), self.uri)
 
     def remove_listener(self, listener: Listener) -> None:
         """Have it hear nothing more."""
@@ -252,6 +253,8 @@ class LiveSession:
         if opening != self._opening:
             self._opening = opening
             self._clock.reopen()
+            # What came back may show something else, elsewhere in the picture.
+            self._waiting.restart()
         faults = self._clock.faults
         time_s = self._clock.read(frame.time_s, arrived_s)
         if self._clock.faults != faults:
@@ -367,10 +370,7 @@ class LiveSession:
 
     def _tell(self, call: Callable[[Listener], None]) -> None:
         for listener in self._listeners:
-            try:
-                call(listener)
-            except Exception:
-                _logger.exception("a listener of %s failed", self.uri)
+            _call(listener, call, self.uri)
 
     def _new_targets(self) -> TargetWatch | None:
         if self._block is None:
@@ -386,3 +386,10 @@ class LiveSession:
 
 def _crop(crop: Crop) -> bool | Box:
     return crop if isinstance(crop, Box) else crop == "auto"
+
+
+def _call(listener: Listener, call: Callable[[Listener], None], uri: str) -> None:
+    try:
+        call(listener)
+    except Exception:
+        _logger.exception("a listener of %s failed", uri)
