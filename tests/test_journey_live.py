@@ -333,6 +333,48 @@ def test_the_browsers_own_camera_is_analysed(page: LivePage) -> None:
     page.until(lambda: page.part("start").text == "Start")
 
 
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (
+            "navigator.mediaDevices.getUserMedia = "
+            "() => Promise.reject(new DOMException('no', 'NotAllowedError'))",
+            "wasn't allowed to use the camera",
+        ),
+        (
+            "navigator.mediaDevices.getUserMedia = "
+            "() => Promise.reject(new DOMException('no', 'NotFoundError'))",
+            "finds no camera",
+        ),
+        (
+            "Object.defineProperty(navigator, 'mediaDevices', { value: undefined })",
+            "over HTTPS or on this computer",
+        ),
+    ],
+)
+def test_a_camera_that_can_not_be_had_is_explained(page: LivePage, script: str, words: str) -> None:
+    page.part("start").click()
+    page.until(lambda: page.part("start").text == "Start")
+    page.driver.execute_script(script)
+    page.driver.find_element("css selector", '.nv-live option[value="camera"]').click()
+    page.part("start").click()
+    page.until(lambda: words in page.part("notice-text").text)
+    assert page.part("start").text == "Start"
+
+
+def test_a_phone_shows_all_without_scrolling_sideways(page: LivePage) -> None:
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        width = "return document.documentElement.scrollWidth"
+        page.until(lambda: page.driver.execute_script(width) <= 390)
+        bottom = page.part("freeze").rect["y"] + page.part("freeze").rect["height"]
+        assert bottom < 844
+    finally:
+        desk = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+        page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", desk)
+
+
 def test_every_control_has_a_name_and_a_size_for_a_finger(page: LivePage) -> None:
     script = """
       return [...document.querySelectorAll(".nv-live button, .nv-live select")]

@@ -634,6 +634,31 @@ def test_a_code_lets_look_on_and_point_but_not_steer(room: Room) -> None:
     assert room.client.get(f"/watch/{code}/facts").status_code == 404
 
 
+def test_a_viewer_that_says_nothing_leaves_when_the_code_ends(room: Room) -> None:
+    seat, code = shared(room)
+    path, host = f"/watch/{code}/view", {"Host": "127.0.0.1:7860"}
+    hub = room.desk.seats[0].hub
+    with room.client.websocket_connect(path, headers=host) as silent:
+        silent.receive_bytes()
+        assert hub.watching == 1
+        room.act(seat, "share", on=False)
+        while (message := silent.receive())["type"] != "websocket.close":
+            assert message["type"] == "websocket.send"
+    assert holds(lambda: hub.watching == 0)
+
+
+def test_no_more_than_twenty_look_on(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nerveseg.ui.live.watching._MAX_WATCHERS", 1)
+    _, code = shared(room)
+    path, host = f"/watch/{code}/view", {"Host": "127.0.0.1:7860"}
+    with room.client.websocket_connect(path, headers=host) as first:
+        first.receive_bytes()
+        with room.client.websocket_connect(path, headers=host) as second:
+            with pytest.raises(WebSocketDisconnect) as refused:
+                second.receive_bytes()
+            assert "the most at once" in refused.value.reason
+
+
 def test_other_computers_reach_the_page_that_looks_on_and_nothing_else(room: Room) -> None:
     _, code = shared(room)
     others = TestClient(watch_app(room.desk), base_url="http://192.168.1.20:7870")

@@ -139,7 +139,7 @@ class Seat:
             "block": self.session.block,
             "crop": _told(settings),
             "mirrored": settings.mirrored,
-            "mm_per_px": None if shown is None else shown.frame.mm_per_px,
+            "mm_per_px": settings.mm_per_px or (None if shown is None else shown.frame.mm_per_px),
             "scale_from": settings.scale_from,
             "code": self.code,
             "recording": self._keeper.told(),

@@ -47,11 +47,12 @@ class Attendance:
         self._loop = asyncio.get_running_loop()
         self._pointed_s = 0.0
         self._sending = asyncio.Lock()
+        self._viewer: Viewer | None = None
         self._farewell = (ENDED, "this live session has ended")
 
     async def run(self) -> None:
         """Serve the page; returns when it is gone or sent away."""
-        viewer = self._hub.join(self._kind, self._wake)
+        self._viewer = viewer = self._hub.join(self._kind, self._wake)
         sender = asyncio.create_task(self._send(viewer))
         try:
             await self._listen()
@@ -74,7 +75,12 @@ class Attendance:
     def _wake(self) -> None:
         # A loop that is being closed needs no news.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._news.set)
+            self._loop.call_soon_threadsafe(self._woken)
+
+    def _woken(self) -> None:
+        self._news.set()
+        if self._viewer is not None and self._viewer.over:
+            self._free.set()  # a page that says nothing is told all the same
 
     async def _send(self, viewer: Viewer) -> None:
         with contextlib.suppress(*_GONE):

@@ -25,7 +25,9 @@ _LOCKED_S = 60.0
 _DELAY_S = 0.5
 _ADDRESSES_KEPT = 1000
 _MAX_CODE = 40
+_MAX_WATCHERS = 20
 _NO_SUCH = "no live view has this code, or it has ended; ask for a new one"
+_FULL = f"{_MAX_WATCHERS} are looking on already, the most at once"
 _LOCKED = "too many wrong codes came from this computer; wait a minute, then try again"
 
 
@@ -98,6 +100,9 @@ def router(
         seat, problem = await door.open(code, socket)
         if seat is None:
             await refuse(socket, UNKNOWN, problem)
+            return
+        if seat.hub.watching >= _MAX_WATCHERS:
+            await refuse(socket, UNKNOWN, _FULL)
             return
         await socket.accept()
         await Attendance(socket, seat.hub, "watcher").run()
