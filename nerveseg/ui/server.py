@@ -23,7 +23,7 @@ from nerveseg.ui.clips import ClipStore
 from nerveseg.ui.facts import demos, live_sources, page_facts, watch_facts
 from nerveseg.ui.guard import LOOPBACK, AddressGuard, LoopbackGuard
 from nerveseg.ui.live.camera import MAX_MESSAGE
-from nerveseg.ui.live.desk import Desk
+from nerveseg.ui.live.desk import Desk, live_segmenter
 from nerveseg.ui.live.routes import router as live_router
 from nerveseg.ui.live.watching import router as watch_router
 from nerveseg.ui.recording import Limits
@@ -96,7 +96,7 @@ def serve(
         outlets = [] if igtl_port is None else [Outlet(IgtlServer(port=igtl_port))]
         for outlet in outlets:
             held.callback(outlet.close)
-        desk, watch_at = Desk(Segmenter.load, listeners=outlets), None
+        desk, watch_at = Desk(live_segmenter, listeners=outlets), None
         if share_host is not None:
             others = held.enter_context(_listen(share_host, share_port))
             watch_at = _address(_reachable(share_host), others)
@@ -176,7 +176,7 @@ def build_app(
         anatomy.default().block(block)
     limits, problem = limits or Limits(), None
     given = segmenter
-    desk = desk or Desk(lambda: given or Segmenter.load())
+    desk = desk or Desk(lambda: given or live_segmenter())
     if segmenter is None:
         try:
             segmenter = Segmenter.load()

@@ -32,6 +32,7 @@ _FLAGS = (
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
     "--disable-background-timer-throttling",
+    "--enable-precise-memory-info",
 )
 _READER = (Path(__file__).parent / "reader.js").read_text("utf-8")
 

@@ -84,13 +84,13 @@ def _main(kind: str, uri: str, *more: str) -> None:
 
 
 def _app(uri: str, threads: str = "", backend: str = "auto") -> tuple[Any, Any, Any]:
-    from nerveseg.ui.live.desk import Desk
+    from nerveseg.ui.live.desk import Desk, live_segmenter
     from nerveseg.ui.server import build_app, server_config
     from nerveseg.vision.segment import Segmenter
 
     def load() -> Segmenter:
         if not threads:
-            return Segmenter.load()
+            return live_segmenter()
         return Segmenter.load(threads=int(threads), backend=backend)
 
     desk = Desk(load, opener=_open)

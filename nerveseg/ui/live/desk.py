@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import cv2
+
 from nerveseg.errors import StoreError
 from nerveseg.live.keeping import Recordings
 from nerveseg.live.session import LiveSession
@@ -155,9 +157,10 @@ class Desk:
 
 
 def live_segmenter() -> Segmenter:
-    """The shipped model, run by one thread.
+    """The shipped model, run by one thread, and OpenCV in this process by one too.
 
     A browser that paints without a graphics card takes the other of two cores: with two threads,
     27 instead of 30 frames a second are analysed at 640×480. Raises `ModelError`.
     """
+    cv2.setNumThreads(1)
     return Segmenter.load(threads=1)
