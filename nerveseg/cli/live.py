@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from nerveseg.cli.options import Browser, IgtlOut, Port, Share
+
 __all__ = ["live"]
 
 _AT_HAND = ("phantom", "file", "dicom", "mha")
@@ -24,30 +26,10 @@ def live(
         str | None,
         typer.Option(help="Block whose structures are watched for, such as axillary."),
     ] = None,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port; the next free one if it is taken.")
-    ] = 7860,
-    browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
-    ] = True,
-    share: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Let other computers look on, by a code that the page gives: the address to "
-            "listen on for them, 0.0.0.0 for all of this computer's. Pictures go there "
-            "unencrypted: only within a network that you trust.",
-        ),
-    ] = None,
-    igtl_out: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PORT",
-            min=0,
-            max=65535,
-            help="Send overlay and needle out over OpenIGTLink, for 3D Slicer on this computer.",
-        ),
-    ] = None,
+    port: Port = 7860,
+    browser: Browser = True,
+    share: Share = None,
+    igtl_out: IgtlOut = None,
 ) -> None:
     """Open the app at one source at once: overlay, needle and distances live. Ctrl-C ends it."""
     from nerveseg import ui

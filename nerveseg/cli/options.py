@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-__all__ = ["Backend", "Crop", "Every", "Model", "Threads"]
+__all__ = ["Backend", "Browser", "Crop", "Every", "IgtlOut", "Model", "Port", "Share", "Threads"]
 
 Every: TypeAlias = Annotated[int, typer.Option(min=1, help="Take every n-th frame of a clip.")]
 
@@ -25,4 +25,33 @@ Threads: TypeAlias = Annotated[int, typer.Option(min=1, help="Processor threads 
 
 Backend: TypeAlias = Annotated[
     str, typer.Option(help="auto (the fastest here), onnxruntime, openvino, …")
+]
+
+Port: TypeAlias = Annotated[
+    int, typer.Option(min=0, max=65535, help="Port; the next free one if it is taken.")
+]
+
+Browser: TypeAlias = Annotated[
+    bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
+]
+
+Share: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Let other computers look on at a live session, by a code that the page gives: the "
+        "address to listen on for them, 0.0.0.0 for all of this computer's. Pictures go there "
+        "unencrypted: only within a network that you trust.",
+    ),
+]
+
+IgtlOut: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PORT",
+        min=0,
+        max=65535,
+        help="Send a live session's overlay and needle out over OpenIGTLink, for 3D Slicer on "
+        "this computer.",
+    ),
 ]

@@ -52,7 +52,7 @@ export function staleWords(age) {
 
 export function rateWords(status, shown) {
   const promised = status.promised_fps ? ` of ${round(status.promised_fps)}` : "";
-  const passed = status.passed_over ? ` · ${status.passed_over} passed over` : "";
+  const passed = status.passed_over ? ` · ${status.passed_over} passed over in all` : "";
   return `per second ${round(status.delivered_fps)}${promised} delivered · ${round(shown)} shown · `
     + `${round(status.analysed_fps)} analysed${passed}`;
 }
