@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from selenium.common.exceptions import WebDriverException
+
 from tests.live_bench import lasting, showing
 from tests.live_bench.machine import machine
-from tests.live_bench.report import Row, table, write
+from tests.live_bench.report import Bar, Row, table, write
 
 _VGA, _HD = showing.VGA, showing.HD
 
@@ -55,10 +57,20 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
+def _row(name: str, measure: Callable[[], Row]) -> Row:
+    """What was measured; a row that could not be is one that is not met."""
+    try:
+        return measure()
+    except (RuntimeError, WebDriverException, TimeoutError, OSError) as error:
+        return Row(
+            f"{name}: {type(error).__name__}: {error}", {"failed": 1}, (Bar("failed", most=0),)
+        )
+
+
 def _measured(given: argparse.Namespace) -> Iterator[Row]:
     for name, measure in _rows(given).items():
         if not given.only or name in given.only:
-            row = measure()
+            row = _row(name, measure)
             sys.stdout.write(table([row]) + "\n")
             sys.stdout.flush()
             yield row

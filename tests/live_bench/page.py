@@ -115,7 +115,8 @@ def install(driver: webdriver.Chrome, parts: Mapping[str, str], size_wh: tuple[i
     deadline = time.monotonic() + 60
     while not driver.execute_script("return window.nvBench.samples.length"):
         if time.monotonic() > deadline:
-            raise SystemExit(f"no time code was ever seen on the page at {driver.current_url}")
+            words = driver.execute_script("return document.body.innerText.slice(0, 400)")
+            raise RuntimeError(f"no time code was ever seen on {driver.current_url}: {words!r}")
         time.sleep(0.2)
 
 

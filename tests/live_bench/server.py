@@ -54,7 +54,8 @@ def serving(kind: str, uri: str, *more: str, **environment: str) -> Iterator[Ser
         try:
             assert process.stdout is not None
             words = process.stdout.readline().split()
-            assert words[:1] == ["ready"], f"the server said {words}"
+            if words[:1] != ["ready"]:
+                raise RuntimeError(f"the server did not start; it said {words}")
             yield Served(process, words[1])
         finally:
             assert process.stdin is not None

@@ -203,7 +203,7 @@ def _until(driver: webdriver.Chrome, script: str, seconds: float = 60.0) -> None
     deadline = time.monotonic() + seconds
     while not driver.execute_script(script):
         if time.monotonic() > deadline:
-            raise SystemExit(f"this never came true on the page: {script}")
+            raise RuntimeError(f"this never came true on the page: {script}")
         time.sleep(0.2)
 
 
