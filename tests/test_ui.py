@@ -20,7 +20,7 @@ from nerveseg.ui.analyst import Analyst, Job
 from nerveseg.ui.clips import ClipStore
 from nerveseg.ui.payload import MAX_SIDE, overlay_json, picture_jpeg
 from nerveseg.ui.recording import Limits
-from nerveseg.ui.server import _listen
+from nerveseg.ui.serving import _listen
 from nerveseg.vision.overlay import structure_stats
 from nerveseg.vision.segment import DEFAULT_MODEL
 from tests.discs import FRAMES, RADIUS, SIZE, drawn_frame, fake_segmenter, nerve_centre, write_clip

@@ -1,5 +1,6 @@
 """The app: a page in the browser over the same rooms as the command line."""
 
-from nerveseg.ui.server import build_app, serve
+from nerveseg.ui.server import build_app
+from nerveseg.ui.serving import serve
 
 __all__ = ["build_app", "serve"]

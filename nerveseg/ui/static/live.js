@@ -1,21 +1,20 @@
 // The Live tab: ties a session's news, the stage, the tools and the panel together.
 
 import { Camera } from "./camera.js";
+import { CAMERA, Chooser } from "./chooser.js";
 import { getJson } from "./clip.js";
 import { numbersPlanes } from "./drawing.js";
 import { Feed } from "./feed.js";
 import { LivePanel } from "./livepanel.js";
 import { LiveStage } from "./livestage.js";
 import { NeedlePanel } from "./needle.js";
-import { Panel, make } from "./panel.js";
+import { Panel } from "./panel.js";
 import { PlanesPanel } from "./planes.js";
 import { Meter, ageOf, ageWords, isStale, rateWords, staleWords, tellNotices } from "./readout.js";
 import { Steering } from "./steering.js";
 import { Tools } from "./tools.js";
 
 const TYPED_IN = "select, textarea, input:not([type=checkbox], [type=range])";
-const CAMERA = "camera";
-const ADDRESS = "address";
 const TICK_MS = 200;
 const TOAST_MS = 5000;
 const WAITING = {
@@ -57,6 +56,10 @@ class Live {
       onNames: repaint,
       onProblem: (words) => this.complain(words),
     });
+    this.chooser = new Chooser(part, facts.blocks, {
+      onStart: () => this.begin(),
+      onBlock: () => this.blockChosen(),
+    });
     this.tools = new Tools(this.stage, part("stage"), part("marks"), {
       onPoint: (point) => this.feed?.point(point),
       onCrop: (crop) => this.set({ crop }),
@@ -71,52 +74,22 @@ class Live {
 
   async start() {
     this.listen();
-    for (const { name, label } of this.facts.blocks) {
-      this.part("block").append(option(name, label));
-    }
-    await this.listSources();
+    await this.chooser.list();
     setInterval(() => this.tick(), TICK_MS);
     const kept = Steering.kept();
     if (kept) this.follow(kept);
     else if (this.facts.live) {
       const { uri, block } = this.facts.live;
-      if (block) this.part("block").value = block;
+      if (block) this.chooser.block = block;
       this.begin(uri);
     }
     else this.live.idle();
-  }
-
-  async listSources() {
-    const list = this.part("source");
-    const chosen = list.value;
-    const groups = new Map();
-    for (const { group, label, uri, block } of await getJson("/live/sources")) {
-      if (!groups.has(group)) groups.set(group, Object.assign(make("optgroup"), { label: group }));
-      const entry = option(uri, label);
-      if (block) entry.dataset.block = block;
-      groups.get(group).append(entry);
-    }
-    const other = Object.assign(make("optgroup"), { label: "Elsewhere" });
-    other.append(option(CAMERA, "This browser's camera"), option(ADDRESS, "An address…"));
-    list.replaceChildren(...groups.values(), other);
-    if (chosen) list.value = chosen;
-    this.sourceChosen();
-  }
-
-  sourceChosen() {
-    const { part } = this;
-    part("address").hidden = part("source").value !== ADDRESS;
-    const block = part("source").selectedOptions[0]?.dataset.block;
-    if (block && !this.steering) part("block").value = block;
   }
 
   listen() {
     const { part } = this;
     const on = (name, event, act) => part(name).addEventListener(event, act);
     on("start", "click", () => (this.steering ? this.stop() : this.begin()));
-    on("source", "change", () => this.sourceChosen());
-    on("address", "keydown", (event) => { if (event.key === "Enter" && !this.steering) this.begin(); });
-    on("block", "change", () => this.blockChosen());
     on("freeze", "click", () => this.act(this.status?.frozen ? "unfreeze" : "freeze"));
     on("mirror", "click", () => this.set({ mirrored: !this.status?.mirrored }));
     on("hide", "click", () => this.hide(!this.hiding));
@@ -173,16 +146,15 @@ class Live {
     }
     const { part } = this;
     part("notice").hidden = true;
-    const choice = wanted ?? part("source").value;
-    if (choice === CAMERA) {
+    const uri = wanted ?? this.chooser.source;
+    if (uri === CAMERA) {
       await this.beginCamera();
       return;
     }
-    const uri = choice === ADDRESS ? part("address").value : choice;
     this.work("Opening the source…");
     part("start").disabled = true;
     try {
-      this.follow(await Steering.start(uri, part("block").value));
+      this.follow(await Steering.start(uri, this.chooser.block));
     } catch (error) {
       this.complain(error.message);
     }
@@ -192,7 +164,7 @@ class Live {
   follow(steering) {
     this.steering = steering;
     this.feed = new Feed(steering.view, this.hearing());
-    this.tellSource(steering.uri);
+    this.chooser.tell(steering.uri);
     this.begun();
   }
 
@@ -204,9 +176,9 @@ class Live {
       await camera.start();
       this.camera = camera;
       camera.onLost = () => { this.stop(); this.complain("The camera was unplugged or switched off."); };
-      const query = new URLSearchParams({ block: this.part("block").value });
+      const query = new URLSearchParams({ block: this.chooser.block });
       camera.feed = this.feed = new Feed(`/live/camera?${query}`, { ...this.hearing(), once: true });
-      this.tellSource("This browser's camera");
+      this.chooser.tell(CAMERA);
       this.begun();
     } catch (error) {
       this.complain(error.message);
@@ -224,13 +196,14 @@ class Live {
   }
 
   begun() {
-    const label = this.facts.blocks.find(({ name }) => name === this.part("block").value)?.label ?? "";
+    const label = this.facts.blocks.find(({ name }) => name === this.chooser.block)?.label ?? "";
     const names = {};
     this.planes.open({
       names,
       status: { name: label },
       rename: async (key, name) => { if (name) names[key] = name; else delete names[key]; },
     });
+    this.chooser.running = true;
     this.live.running(true);
   }
 
@@ -246,6 +219,7 @@ class Live {
     this.feed?.close();
     this.camera?.stop();
     Object.assign(this, { steering: null, feed: null, camera: null });
+    this.chooser.running = false;
     if (this.source instanceof ImageBitmap) this.source.close();
     this.forget();
     this.work(null);
@@ -406,17 +380,6 @@ class Live {
     this.toast(hints[tool] ?? null, { stays: true });
   }
 
-  tellSource(uri) {
-    const list = this.part("source");
-    const known = [...list.options].find(({ value }) => value === uri);
-    if (known) list.value = uri;
-    else if (!this.camera) {
-      list.value = ADDRESS;
-      this.part("address").value = uri;
-    }
-    this.sourceChosen();
-  }
-
   hide(hiding) {
     this.hiding = hiding;
     this.live.press("hide", hiding);
@@ -449,7 +412,7 @@ class Live {
   }
 
   blockChosen() {
-    const block = this.part("block").value;
+    const { block } = this.chooser;
     this.part("syllabus").value = block;
     this.planes.offer();
     this.act("block", { block });
@@ -483,10 +446,4 @@ class Live {
     this.part("notice-text").textContent = words;
     this.part("notice").hidden = false;
   }
-}
-
-function option(value, words) {
-  const entry = make("option", "", words);
-  entry.value = value;
-  return entry;
 }
