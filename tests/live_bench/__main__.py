@@ -20,20 +20,14 @@ _VGA, _HD = showing.VGA, showing.HD
 def _rows(given: argparse.Namespace) -> dict[str, Callable[[], Row]]:
     """All rows by name, in the order in which they are measured."""
     seconds, quick = given.seconds, given.quick
-    made: dict[str, Row] = {}
-
-    def alone() -> Row:
-        made["vga"] = showing.showing(_VGA, seconds)
-        return made["vga"]
-
     return {
-        "vga": alone,
+        "vga": lambda: showing.showing(_VGA, seconds),
         "vga-plain": lambda: showing.plain(_VGA, seconds),
         "hd": lambda: showing.showing(_HD, seconds),
         "hd-plain": lambda: showing.plain(_HD, seconds),
         "camera": lambda: showing.camera(seconds),
-        "viewers": lambda: showing.viewers(_VGA, seconds, alone=made.get("vga")),
-        "viewers-here": lambda: showing.viewers_here(_VGA, seconds, alone=made.get("vga")),
+        "viewers": lambda: showing.viewers(_VGA, seconds),
+        "viewers-here": lambda: showing.viewers_here(_VGA, seconds),
         "kills": lambda: lasting.kills(5 if quick else 50),
         "vanishing": lambda: lasting.vanishing(5 if quick else 50),
         "faults": lambda: lasting.faults(60 if quick else 1000),

@@ -57,36 +57,38 @@ def plain(size_wh: tuple[int, int], seconds: float) -> Row:
     return Row(f"{_name(size_wh)} at 30 fps, a Gradio image fed by a generator", figures)
 
 
-def viewers(size_wh: tuple[int, int], seconds: float, *, alone: Row | None = None) -> Row:
+def viewers(size_wh: tuple[int, int], seconds: float) -> Row:
     """The app with two more viewers on other computers, whose part is to take and to decode.
 
-    ``alone`` is what `showing` measured in the same run.
+    Measured without them, with them, and without them again.
     """
-    alone = alone or showing(size_wh, seconds)
     with serving("app", _uri(size_wh)) as served, page.browser() as driver:
         _open(driver, served, page.APP, size_wh)
+        before = _measure(driver, served, seconds)
         url = f"{served.address.replace('http', 'ws')}watch/{served.ask('share')['code']}/view"
         command = [sys.executable, "-m", "tests.live_bench.viewer", url, str(seconds)]
         others = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-        figures = _measure(driver, served, seconds)
+        with_them = _measure(driver, served, seconds)
         seen = [json.loads(other.communicate(timeout=60)[0]) for other in others]
-    return _shared("two more viewers on other computers", size_wh, figures, seen, alone)
+        after = _measure(driver, served, seconds)
+    return _shared("two more viewers on other computers", size_wh, with_them, seen, [before, after])
 
 
-def viewers_here(size_wh: tuple[int, int], seconds: float, *, alone: Row | None = None) -> Row:
+def viewers_here(size_wh: tuple[int, int], seconds: float) -> Row:
     """The app with two more viewers, each in a browser of its own on this very computer."""
-    alone = alone or showing(size_wh, seconds)
-    with serving("app", _uri(size_wh)) as served, contextlib.ExitStack() as held:
-        own, *others = [held.enter_context(page.browser()) for _ in range(3)]
-        _open(own, served, page.APP, size_wh)
+    with serving("app", _uri(size_wh)) as served, page.browser() as driver:
+        _open(driver, served, page.APP, size_wh)
+        before = _measure(driver, served, seconds)
         code = served.ask("share")["code"]
-        for driver in others:
-            driver.get(f"{served.address}watch/{code}")
-            page.install(driver, page.APP, size_wh)
-        began = [page.begin(driver) for driver in others]
-        figures = _measure(own, served, seconds)
-        seen = [page.look(driver, at).figures() for driver, at in zip(others, began, strict=True)]
-    row = _shared("two more browsers on this computer", size_wh, figures, seen, alone)
+        with page.browser() as one, page.browser() as other:
+            for viewer in (one, other):
+                viewer.get(f"{served.address}watch/{code}")
+                page.install(viewer, page.APP, size_wh)
+            began = [page.begin(viewer) for viewer in (one, other)]
+            with_them = _measure(driver, served, seconds)
+            looks = zip((one, other), began, strict=True)
+            seen = [page.look(viewer, at).figures() for viewer, at in looks]
+    row = _shared("two more browsers on this computer", size_wh, with_them, seen, [before])
     # Three browsers that paint without a graphics card take all of two cores by themselves.
     return replace(row, bars=())
 
@@ -96,22 +98,26 @@ def _shared(
     size_wh: tuple[int, int],
     figures: dict[str, Any],
     seen: list[dict[str, float]],
-    alone: Row,
+    alone: list[dict[str, Any]],
 ) -> Row:
-    """All pages' figures as shares of those of one page alone."""
+    """The worst page's figures as shares of those of one page alone."""
     pages = [figures, *seen]
-    for name in ("shown_fps", "overlays_fps"):
-        least = min(one[name] for one in pages) / alone.figures[name]
-        figures[f"{name}_least_share"] = round(least, 3)
-    worst = max(one["delay_p95_ms"] for one in pages) / alone.figures["delay_p95_ms"]
-    figures["delay_p95_worst_share"] = round(worst, 3)
+    usual = {
+        name: sum(one[name] for one in alone) / len(alone)
+        for name in ("shown_fps", "overlays_fps", "delay_p95_ms")
+    }
+    shares = {
+        "shown_fps_least_share": min(one["shown_fps"] for one in pages) / usual["shown_fps"],
+        "overlays_fps_least_share": min(p["overlays_fps"] for p in pages) / usual["overlays_fps"],
+        "delay_p95_worst_share": max(p["delay_p95_ms"] for p in pages) / usual["delay_p95_ms"],
+    }
     bars = (
         Bar("shown_fps_least_share", least=0.9),
         Bar("overlays_fps_least_share", least=0.9),
         Bar("delay_p95_worst_share", most=1.1),
     )
-    more = {"alone": alone.figures, "viewers": seen}
-    return Row(f"{_name(size_wh)}, {what}", figures, bars, more)
+    more = {"alone": alone, "viewers": seen}
+    return Row(f"{_name(size_wh)}, {what}", figures | _rounded(shares), bars, more)
 
 
 def camera(seconds: float) -> Row:
