@@ -206,7 +206,8 @@ class FaultyClip(Clip):
         yield self._unchecked(self._picture().astype(np.float32) / 255)
 
     def _size(self, fault: Fault) -> Iterator[Frame]:
-        width, height = _SIZES[int(self._source.rng.integers(len(_SIZES)))]
+        others = [size for size in _SIZES if size != self.size_wh]
+        width, height = others[int(self._source.rng.integers(len(others)))]
         for _ in range(5):
             yield self._good(np.asarray(cv2.resize(self._picture(), (width, height)), np.uint8))
             if not self._pause():
