@@ -8,7 +8,7 @@ from typing import Any
 from nerveseg import anatomy, phantom
 from nerveseg.anatomy import Block
 from nerveseg.ui.recording import MAX_NAME, Limits
-from nerveseg.video.devices import list_devices
+from nerveseg.video.devices import Device, list_devices
 from nerveseg.vision.guidance import WARNINGS
 from nerveseg.vision.preprocess import NEEDLE, ModelSpec
 from nerveseg.vision.segment import Segmenter
@@ -52,14 +52,16 @@ def live_sources() -> list[dict[str, str]]:
         for name in phantom.blocks()
     ]
     devices = [
-        {
-            "group": "This computer",
-            "label": f"{device.name} ({device.note})" if device.note else device.name,
-            "uri": device.uri,
-        }
+        {"group": "This computer", "label": _device_label(device), "uri": device.uri}
         for device in list_devices()
     ]
     return devices + phantoms
+
+
+def _device_label(device: Device) -> str:
+    """Its name, and its address, since two probes of a kind have one name."""
+    label = f"{device.name} · {device.uri}"
+    return f"{label} ({device.note})" if device.note else label
 
 
 def page_facts(

@@ -46,6 +46,7 @@ def picture_jpeg(pixels: GrayImage, *, quality: int = _QUALITY) -> bytes:
 def overlay_json(result: FrameResult, *, more: Mapping[str, Any] | None = None) -> bytes:
     """All that is drawn or told about one frame, as one JSON object; ``more`` is added to it.
 
+    ``size`` is the frame's width and height in pixels, to which all places refer.
     ``classes`` maps a class to ``area`` (px), ``centroid`` (x, y), ``confidence`` (0..1) and
     three lists of closed paths ``[x0, y0, x1, y1, …]`` read by the even-odd rule: ``outlines``
     (the mask), ``sure`` and ``possible``. Between the last two the network is torn: with the
@@ -54,8 +55,10 @@ def overlay_json(result: FrameResult, *, more: Mapping[str, Any] | None = None) 
     `nerveseg.types`, in pixels; the needle has no outlines of its own.
     """
     frame = result.frame
+    height, width = frame.pixels.shape
     summary: dict[str, Any] = {
         "index": frame.index,
+        "size": [width, height],
         "time": round(frame.time_s, 4),
         "mm_per_px": frame.mm_per_px,
         "ms": {stage: round(value, 2) for stage, value in result.timings_ms.items()},

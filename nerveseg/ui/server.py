@@ -34,9 +34,19 @@ _ASSETS = {
         f"{name}.js": "text/javascript"
         for name in (
             *("replay", "clip", "player", "stage", "timeline", "panel", "needle", "planes"),
-            *("drawing", "view", "guides", "places", "recordings"),
+            *(
+                "drawing",
+                "view",
+                "guides",
+                "places",
+                "recordings",
+                "keys",
+                "saying",
+                "tabs",
+                "mounting",
+            ),
             *("live", "livestage", "livepanel", "readout", "feed", "tools", "camera", "chooser"),
-            *("steering", "watch"),
+            *("steering", "orders", "watch"),
         )
     },
 }
@@ -47,6 +57,8 @@ _HEAD = (
 )
 _NO_MODEL = "Install nerveseg again, or make the file with `make train` and `make export`."
 _MOUNT = "import('/replay/assets/%s.js').then((page) => page.mount(element));"
+_RESUME = "import('/replay/assets/tabs.js').then((tabs) => tabs.resume());"
+_SHARED = ("overlay.html", "model.html")
 _TABS = ("replay", "live")
 
 
@@ -88,7 +100,7 @@ def build_app(
         lifespan=_life(store, desk, demo=live is None),
     )
     app.include_router(_assets())
-    app.include_router(router(store, facts))
+    app.include_router(router(store, facts, desk.recordings))
     app.include_router(live_router(desk, live_sources))
     app.include_router(_watch_router(desk))
     app.add_middleware(LoopbackGuard)
@@ -161,17 +173,25 @@ def _page(*, first: str) -> gr.Blocks:
     """The tabs. Their templates hold no `${}`: Gradio would put text in as raw HTML."""
     page: gr.Blocks = gr.Blocks(title="nerveseg", analytics_enabled=False, fill_width=True)
     with page:
-        gr.HTML(html_template=_text("header.html"), js_on_load=None, apply_default_css=False)
+        gr.HTML(html_template=_text("header.html"), js_on_load=_RESUME, apply_default_css=False)
         with gr.Tabs(selected=first):
             for name in _TABS:
                 with gr.Tab(name.capitalize(), id=name):
                     gr.HTML(
-                        html_template=_text(f"{name}.html"),
+                        html_template=_tab(name),
                         js_on_load=_MOUNT % name,
                         apply_default_css=False,
                     )
     page.queue(api_open=False)
     return page
+
+
+def _tab(name: str) -> str:
+    """A tab's template, with the parts of the panel that the tabs have in common."""
+    template = _text(f"{name}.html")
+    for part in _SHARED:
+        template = template.replace(f"<!-- {part} -->\n", _text(part))
+    return template
 
 
 def _text(name: str) -> str:

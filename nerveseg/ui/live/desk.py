@@ -87,6 +87,11 @@ class Desk:
             return self._seat(session, CAMERA, feed)
 
     @property
+    def recordings(self) -> Recordings:
+        """Where recordings and snapshots lie."""
+        return self._recordings
+
+    @property
     def segmenter(self) -> Segmenter:
         """The model of the sessions, loaded at the first call; `ModelError` without one."""
         with self._lock:
@@ -144,7 +149,8 @@ class Desk:
 
     def _make_room(self, device: str | None) -> None:
         for seat in self.seats:
-            if seat.device == device and seat.session.status.state in _OVER:
+            # A page that was closed is waited for, but not by who has opened it again.
+            if seat.device == device and (seat.left or seat.session.status.state in _OVER):
                 self.stop(seat)
         if any(seat.device == device for seat in self.seats):
             raise StoreError(

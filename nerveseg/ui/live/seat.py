@@ -30,7 +30,8 @@ _WHOLE = frozenset({"rtsp", "rtsps", "http", "https"})
 class Seat:
     """A session with its hub. Whoever has the ``token`` steers it; ``code`` lets look on.
 
-    When the steering page has been gone for ``away_s`` seconds, ``on_left`` is called.
+    When the steering page has been gone for ``away_s`` seconds, ``on_left`` is called; ``left``
+    tells that it is gone.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Seat:
         self._keeper = keeper
         self._absence = _Absence(away_s, lambda: on_left(self))
         self._steering: Callable[[], object] | None = None
+        self.left = False
 
     def start(self) -> None:
         """Begin; nobody steers yet."""
@@ -64,6 +66,7 @@ class Seat:
     def steer(self, replaced: Callable[[], object]) -> None:
         """A page takes the wheel; the one that had it hears of it by its ``replaced``."""
         self._absence.end()
+        self.left = False
         before, self._steering = self._steering, replaced
         if before is not None:
             before()
@@ -72,6 +75,7 @@ class Seat:
         """The page that called `steer` with this is gone."""
         if self._steering == replaced:  # a bound method is made anew each time it is named
             self._steering = None
+            self.left = True
             self._absence.begin()
 
     def freeze(self, *, on: bool) -> None:

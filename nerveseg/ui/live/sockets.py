@@ -48,7 +48,7 @@ class Attendance:
         self._pointed_s = 0.0
         self._sending = asyncio.Lock()
         self._viewer: Viewer | None = None
-        self._farewell = (ENDED, "this live session has ended")
+        self._taken = False
 
     async def run(self) -> None:
         """Serve the page; returns when it is gone or sent away."""
@@ -63,12 +63,11 @@ class Attendance:
 
     def replace(self) -> None:
         """Send the page away: another has taken its place. From any thread."""
-        words = "this live session goes on in another tab"
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._part, TAKEN, words)
+            self._loop.call_soon_threadsafe(self._part)
 
-    def _part(self, code: int, words: str) -> None:
-        self._farewell = (code, words)
+    def _part(self) -> None:
+        self._taken = True
         self._news.set()
         self._free.set()
 
@@ -92,11 +91,18 @@ class Attendance:
                     self._free.clear()
                     async with self._sending:
                         await self._socket.send_bytes(message)
-                if viewer.over or self._farewell[0] == TAKEN:
-                    await refuse(self._socket, *self._farewell)
+                if viewer.over or self._taken:
+                    await refuse(self._socket, *self._farewell(viewer))
                     return
                 if message is not None:
                     await self._free.wait()
+
+    def _farewell(self, viewer: Viewer) -> tuple[int, str]:
+        if self._taken:
+            return TAKEN, "this live session goes on in another tab"
+        if viewer.dismissed:
+            return ENDED, "this code is no longer good; ask for the new one"
+        return ENDED, "this live session has ended"
 
     async def _listen(self) -> None:
         with contextlib.suppress(*_GONE):

@@ -70,7 +70,11 @@ export class Camera {
     Object.assign(this.sender, { width, height });
     this.sender.getContext("2d").drawImage(this.video, 0, 0, width, height);
     const jpeg = await new Promise((done) => this.sender.toBlob(done, "image/jpeg", QUALITY));
-    if (!jpeg || this.stopped) return;
+    if (this.stopped) return;
+    if (!jpeg) {
+      this.free = true; // a camera that has no size yet
+      return;
+    }
     const message = new Uint8Array(8 + jpeg.size);
     new DataView(message.buffer).setFloat64(0, stamp, true);
     message.set(new Uint8Array(await jpeg.arrayBuffer()), 8);

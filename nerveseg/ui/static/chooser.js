@@ -11,8 +11,13 @@ export class Chooser {
   constructor(part, blocks, { onStart, onBlock }) {
     this.part = part;
     this.running = false;
-    for (const { name, label } of blocks) part("block").append(option(name, label));
+    this.told = null;
+    for (const { name, label } of blocks) part("block").append(option(name, `Block: ${label}`));
     part("source").addEventListener("change", () => this.chosen());
+    // What has been plugged in since: asked for anew whenever the list may be about to open.
+    for (const event of ["pointerenter", "focus"]) {
+      part("source").addEventListener(event, () => { if (!this.running) this.list().catch(() => {}); });
+    }
     part("block").addEventListener("change", onBlock);
     part("address").addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !this.running) onStart();
@@ -34,10 +39,14 @@ export class Chooser {
   }
 
   async list() {
+    const sources = await getJson("/live/sources");
+    const told = JSON.stringify(sources);
+    if (told === this.told) return;
+    this.told = told;
     const list = this.part("source");
     const before = list.value;
     const groups = new Map();
-    for (const { group, label, uri, block } of await getJson("/live/sources")) {
+    for (const { group, label, uri, block } of sources) {
       if (!groups.has(group)) groups.set(group, Object.assign(make("optgroup"), { label: group }));
       const entry = option(uri, label);
       if (block) entry.dataset.block = block;
@@ -47,7 +56,8 @@ export class Chooser {
     other.append(option(CAMERA, "This browser's camera"), option(ADDRESS, "An address…"));
     list.replaceChildren(...groups.values(), other);
     if (before) list.value = before;
-    this.chosen();
+    if (list.selectedIndex < 0) list.selectedIndex = 0; // what was chosen is there no more
+    if (list.value !== before) this.chosen();
   }
 
   // Show what runs, also where it isn't in the list.

@@ -2,42 +2,34 @@
 
 import { Camera } from "./camera.js";
 import { CAMERA, Chooser } from "./chooser.js";
-import { getJson } from "./clip.js";
 import { numbersPlanes } from "./drawing.js";
 import { Feed } from "./feed.js";
+import { listenToKeys } from "./keys.js";
 import { LivePanel } from "./livepanel.js";
 import { LiveStage } from "./livestage.js";
+import { mountOnce } from "./mounting.js";
 import { NeedlePanel } from "./needle.js";
+import { Orders } from "./orders.js";
 import { Panel } from "./panel.js";
 import { PlanesPanel } from "./planes.js";
-import { Meter, ageOf, ageWords, isStale, rateWords, staleWords, tellNotices } from "./readout.js";
+import { Meter, ageOf, ageWords, isStale, rateWords, sentence, staleWords, tellNotices } from "./readout.js";
+import { Saying } from "./saying.js";
 import { Steering } from "./steering.js";
 import { Tools } from "./tools.js";
 
-const TYPED_IN = "select, textarea, input:not([type=checkbox], [type=range])";
 const TICK_MS = 200;
-const TOAST_MS = 5000;
 const WAITING = {
   opening: "Opening the source…",
   lost: "The source gives no picture. Trying again…",
-  ended: "The recording has ended.",
+  ended: "The recording has ended. Stop and Start play it again.",
 };
 const NOTHING = {
   classes: {}, planes: [], guidance: null, warnings: [], targets: [], mm_per_px: null,
   needle: { status: "lost", age: null, shaft: null },
 };
 
-export async function mount(root) {
-  if (root.dataset.mounted) return;
-  root.dataset.mounted = "yes";
-  const part = (name) => root.querySelector(`[data-part="${name}"]`);
-  try {
-    const facts = await getJson("/replay/facts");
-    await new Live(root, part, facts).start();
-  } catch (error) {
-    part("notice-text").textContent = error.message;
-    part("notice").hidden = false;
-  }
+export function mount(root) {
+  return mountOnce(root, (part, facts) => new Live(root, part, facts).start());
 }
 
 class Live {
@@ -45,7 +37,9 @@ class Live {
     Object.assign(this, { root, part, facts });
     this.stage = new LiveStage(part("screen"), part("over"), part("pointers"));
     this.meter = new Meter();
+    this.saying = new Saying(part);
     this.hiding = false;
+    this.starting = false;
     this.forget();
     const repaint = () => this.paintOverlay();
     this.live = new LivePanel(part, facts);
@@ -54,16 +48,17 @@ class Live {
     this.planes = new PlanesPanel(part, facts, {
       onLook: repaint,
       onNames: repaint,
-      onProblem: (words) => this.complain(words),
+      onProblem: (words) => this.saying.complain(words),
     });
+    this.orders = new Orders(part, this);
     this.chooser = new Chooser(part, facts.blocks, {
       onStart: () => this.begin(),
-      onBlock: () => this.blockChosen(),
+      onBlock: () => this.orders.blockChosen(),
     });
     this.tools = new Tools(this.stage, part("stage"), part("marks"), {
       onPoint: (point) => this.feed?.point(point),
-      onCrop: (crop) => this.set({ crop }),
-      onMarks: (points) => this.set({ scale: { points, distance_mm: this.millimetres } }),
+      onCrop: (crop) => this.orders.set({ crop }),
+      onMarks: (points) => this.orders.mark(points),
       onChange: (tool) => this.tellTool(tool),
     });
   }
@@ -88,110 +83,70 @@ class Live {
 
   listen() {
     const { part } = this;
-    const on = (name, event, act) => part(name).addEventListener(event, act);
-    on("start", "click", () => (this.steering ? this.stop() : this.begin()));
-    on("freeze", "click", () => this.act(this.status?.frozen ? "unfreeze" : "freeze"));
-    on("mirror", "click", () => this.set({ mirrored: !this.status?.mirrored }));
-    on("hide", "click", () => this.hide(!this.hiding));
-    on("record", "click", () => this.record());
-    on("snapshot", "click", () => this.snapshot());
-    on("crop-auto", "click", () => this.set({ crop: "auto" }));
-    on("crop-off", "click", () => this.set({ crop: "off" }));
-    on("crop-hand", "click", () => this.tools.choose(this.tools.tool === "crop" ? null : "crop"));
-    on("depth", "click", () => this.measured(() => this.set({ scale: { depth_mm: this.millimetres } })));
-    on("ruler", "click", () => this.measured(() => this.tools.choose(this.tools.tool === "ruler" ? null : "ruler")));
-    on("scale-own", "click", () => this.set({ scale: null }));
-    on("share", "click", () => this.act("share"));
-    on("unshare", "click", () => this.act("share", { on: false }));
-    on("targets-on", "input", () => this.tellOverlay());
-    on("notice-close", "click", () => { part("notice").hidden = true; });
-    this.root.addEventListener("click", (event) => {
-      // After a click with the mouse, the keys belong to the picture again.
-      if (event.detail > 0) event.target.closest("button")?.blur();
-    });
-    document.addEventListener("keydown", (event) => this.key(event));
-    new ResizeObserver(() => this.repaint()).observe(part("screen"));
-  }
-
-  key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || !this.root.offsetParent) return;
-    const target = event.target.closest?.("button, select, input, textarea, a") ?? null;
-    const press = (name) => () => this.part(name).click();
+    part("start").addEventListener("click", () => (this.feed ? this.stop() : this.begin()));
+    part("hide").addEventListener("click", () => this.hide(!this.hiding));
+    part("targets-on").addEventListener("input", () => this.tellOverlay());
+    const press = (name) => () => part(name).click();
     const acts = {
       h: press("hide"), u: press("uncertainty"), n: press("needle"), g: press("guidance"),
       p: press("planes"), t: press("targets-on"), f: press("freeze"), " ": press("freeze"),
       m: press("mirror"), r: press("record"), s: press("snapshot"),
       Escape: () => this.tools.choose(null),
     };
-    const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const digit = /^[1-9]$/.test(name);
-    if (target?.matches(TYPED_IN) || event.repeat) return;
-    if (target && name === " ") return; // means something of its own to what has the focus
-    if (!digit && !(name in acts)) return;
-    event.preventDefault();
-    if (digit) this.panel.toggleClass(Number(name) - 1);
-    else acts[name]();
-  }
-
-  get millimetres() {
-    return Number(this.part("millimetres").value);
+    listenToKeys(this.root, acts, { onDigit: (digit) => this.panel.toggleClass(digit - 1) });
+    new ResizeObserver(() => this.repaint()).observe(part("screen"));
   }
 
   // A session begins, goes on after a reload, and ends
 
   async begin(wanted = null) {
+    if (this.starting || this.feed) return;
     if (!this.facts.model) {
-      this.complain(this.facts.problem);
+      this.saying.complain(this.facts.problem);
       return;
     }
-    const { part } = this;
-    part("notice").hidden = true;
-    const uri = wanted ?? this.chooser.source;
-    if (uri === CAMERA) {
-      await this.beginCamera();
-      return;
-    }
-    this.work("Opening the source…");
-    part("start").disabled = true;
+    this.starting = this.part("start").disabled = true;
+    this.saying.complain(null);
+    this.saying.toast(null);
     try {
-      this.follow(await Steering.start(uri, this.chooser.block));
+      if (wanted) this.chooser.tell(wanted);
+      const uri = wanted ?? this.chooser.source;
+      if (uri === CAMERA) await this.beginCamera();
+      else {
+        this.saying.work("Opening the source…");
+        this.follow(await Steering.start(uri, this.chooser.block));
+      }
     } catch (error) {
-      this.complain(error.message);
+      this.saying.complain(error.message);
     }
-    part("start").disabled = false;
+    this.starting = this.part("start").disabled = false;
   }
 
   follow(steering) {
     this.steering = steering;
     this.feed = new Feed(steering.view, this.hearing());
     this.chooser.tell(steering.uri);
+    this.chooser.block = steering.block;
     this.begun();
   }
 
   async beginCamera() {
     const camera = new Camera((video) => this.film(video));
-    this.work("Asking for the camera…");
-    this.part("start").disabled = true;
-    try {
-      await camera.start();
-      this.camera = camera;
-      camera.onLost = () => { this.stop(); this.complain("The camera was unplugged or switched off."); };
-      const query = new URLSearchParams({ block: this.chooser.block });
-      camera.feed = this.feed = new Feed(`/live/camera?${query}`, { ...this.hearing(), once: true });
-      this.chooser.tell(CAMERA);
-      this.begun();
-    } catch (error) {
-      this.complain(error.message);
-    }
-    this.part("start").disabled = false;
+    this.saying.work("Asking for the camera…");
+    await camera.start();
+    this.camera = camera;
+    camera.onLost = () => { this.stop(); this.saying.complain("The camera was unplugged or switched off."); };
+    const query = new URLSearchParams({ block: this.chooser.block });
+    camera.feed = this.feed = new Feed(`/live/camera?${query}`, { ...this.hearing(), once: true });
+    this.begun();
   }
 
   hearing() {
     return {
       onNews: (header, picture) => this.news(header, picture),
       onText: (words) => this.hear(words),
-      onGap: () => this.work("The app doesn't answer. Trying again…"),
-      onEnd: (words) => { this.over(); this.complain(words); },
+      onGap: () => this.saying.work("The app doesn't answer. Trying again…"),
+      onEnd: (words) => { this.over(); this.saying.complain(sentence(words)); },
     };
   }
 
@@ -208,9 +163,12 @@ class Live {
   }
 
   async stop() {
+    this.part("start").disabled = true;
+    if (this.status?.recording) await this.orders.record(); // tells where it lies
     const { steering, camera } = this;
     this.over();
     if (steering && !camera) await steering.act("stop").catch(() => {});
+    this.part("start").disabled = false;
   }
 
   // Nothing runs any more, on this page at least.
@@ -220,45 +178,41 @@ class Live {
     this.camera?.stop();
     Object.assign(this, { steering: null, feed: null, camera: null });
     this.chooser.running = false;
-    if (this.source instanceof ImageBitmap) this.source.close();
+    this.hold(null, null);
     this.forget();
-    this.work(null);
-    this.tools.choose(null);
+    this.saying.work(null);
+    if (this.tools.tool) this.tools.choose(null);
     this.stage.clear();
     for (const panel of [this.panel, this.needle, this.planes]) panel.tellFrame(NOTHING, { hiding: false });
     tellNotices(this.part("notices"), []);
+    this.root.classList.remove("nv-old");
     this.live.idle();
   }
 
   // What the app tells
 
   hear(words) {
-    if (words === "next") {
-      if (this.camera) this.camera.free = true;
-      return;
-    }
-    const said = JSON.parse(words);
-    if (said.problem) this.complain(said.problem);
-    if (!said.id) return;
-    this.steering = new Steering({ ...said, uri: CAMERA });
+    if (!this.camera) return;
+    const said = words === "next" ? {} : JSON.parse(words);
+    if (said.problem) this.saying.complain(said.problem);
+    if (said.id) this.steering = new Steering({ ...said, uri: CAMERA });
     this.camera.free = true;
   }
 
   news({ frame, overlay, status, pointer }, picture) {
-    if (!this.feed) {
+    if (status && this.feed) this.tellStatus(status);
+    if (!this.feed) { // it is over, perhaps by this very status
       picture?.close();
       return;
     }
-    this.work(null);
-    if (status) this.tellStatus(status);
+    this.saying.work(this.waiting);
     if (picture) this.show(picture, frame);
     if (overlay) this.take(overlay);
     if (pointer) this.stage.pointer(pointer, pointer.by === "watcher" ? "viewer" : "you");
   }
 
   show(picture, frame) {
-    if (this.source instanceof ImageBitmap) this.source.close();
-    Object.assign(this, { source: picture, frame, cameAt: performance.now() });
+    this.hold(picture, frame);
     this.size = [frame.width, frame.height];
     this.paintPicture();
     this.meter.tick();
@@ -270,20 +224,30 @@ class Live {
     this.overlay = overlay;
     if (this.camera && overlay.stamp !== null) this.camera.answered(overlay.stamp);
     this.paintOverlay();
-    this.tellOverlay();
   }
 
   // The browser's own camera has a new picture.
   film(video) {
     if (!this.camera || this.status?.frozen) return;
-    Object.assign(this, { source: video, cameAt: performance.now() });
+    this.hold(video, { number: (this.frame?.number ?? -1) + 1, captured_at: Date.now() });
     this.size = this.camera.sent;
-    this.frame = { number: (this.frame?.number ?? -1) + 1, captured_at: Date.now() };
     this.paintPicture();
     this.meter.tick();
   }
 
+  // What is shown from now on.
+  hold(source, frame) {
+    if (this.source instanceof ImageBitmap) this.source.close();
+    Object.assign(this, { source, frame, cameAt: performance.now() });
+  }
+
   // Painting
+
+  // What is waited for, where no notice says it.
+  get waiting() {
+    const { state, notices } = this.status ?? {};
+    return notices?.length === 0 ? (WAITING[state] ?? null) : null;
+  }
 
   get affine() {
     const { moved } = this.frame ?? {};
@@ -311,7 +275,9 @@ class Live {
   paintOverlay() {
     if (!this.overlay || !this.source) return;
     this.moved = this.affine !== null;
-    this.stage.overlay(this.overlay, this.look, this.affine);
+    // Where the picture's size has changed, it lies elsewhere.
+    const fits = this.overlay.size.join() === this.size.join();
+    this.stage.overlay(fits ? this.overlay : null, this.look, this.affine);
     this.tellOverlay();
   }
 
@@ -336,8 +302,10 @@ class Live {
     const { frozen } = status;
     const own = Boolean(this.camera) || overlay?.number === frame?.number;
     const stale = !frozen && isStale(age);
-    part("over").classList.toggle("nv-faded", stale || status.state === "lost");
-    part("stale").hidden = !stale || this.hiding;
+    const old = stale || status.state === "lost";
+    part("over").classList.toggle("nv-faded", old);
+    this.root.classList.toggle("nv-old", old);
+    part("stale").hidden = !stale || this.hiding || status.state === "ended";
     if (stale) part("stale").textContent = staleWords(age);
     const trip = this.camera?.trip;
     const words = ageWords(age, { frozen, own });
@@ -357,7 +325,6 @@ class Live {
       return;
     }
     part("stage").classList.toggle("nv-lost", ["lost", "ended"].includes(status.state));
-    if (WAITING[status.state] && status.notices.length === 0) this.work(WAITING[status.state]);
     tellNotices(part("notices"), status.notices);
     this.panel.tellTiming(status, this.facts.model.backend);
     const size = this.frame && !this.camera ? this.size : null;
@@ -367,7 +334,7 @@ class Live {
   // Trying again is no use: the user may choose another source at once.
   giveUp({ notices }) {
     this.stop();
-    this.complain(notices[0]?.text ?? "The source can't be opened.");
+    this.saying.complain(notices[0]?.text ?? "The source can't be opened.");
   }
 
   tellTool(tool) {
@@ -375,9 +342,9 @@ class Live {
     this.live.press("crop-hand", tool === "crop" || Array.isArray(this.status?.crop));
     const hints = {
       crop: "Draw a rectangle around the image · Esc ends",
-      ruler: `Click two marks that are ${this.millimetres} mm apart · Esc ends`,
+      ruler: `Click two marks that are ${this.orders.millimetres} mm apart · Esc ends`,
     };
-    this.toast(hints[tool] ?? null, { stays: true });
+    this.saying.toast(hints[tool] ?? null, { stays: true });
   }
 
   hide(hiding) {
@@ -385,65 +352,5 @@ class Live {
     this.live.press("hide", hiding);
     this.part("hidden").hidden = !hiding;
     this.paintOverlay();
-  }
-
-  // What the user asks for
-
-  async act(name, body) {
-    if (!this.steering) return null;
-    try {
-      return await this.steering.act(name, body);
-    } catch (error) {
-      this.complain(error.message);
-      return null;
-    }
-  }
-
-  set(settings) {
-    return this.act("settings", settings);
-  }
-
-  measured(then) {
-    if (this.millimetres > 0) then();
-    else {
-      this.complain("Type how many millimetres it is first.");
-      this.part("millimetres").focus();
-    }
-  }
-
-  blockChosen() {
-    const { block } = this.chooser;
-    this.part("syllabus").value = block;
-    this.planes.offer();
-    this.act("block", { block });
-  }
-
-  async record() {
-    const on = !this.status?.recording;
-    const folder = await this.act("record", { on });
-    if (folder && !on) this.toast(`Recorded: ${folder}`);
-  }
-
-  async snapshot() {
-    const path = await this.act("snapshot");
-    if (path) this.toast(`Kept: ${path}`);
-  }
-
-  work(words) {
-    this.part("working").hidden = words === null;
-    this.part("working").textContent = words ?? "";
-  }
-
-  toast(words, { stays = false } = {}) {
-    clearTimeout(this.toasting);
-    this.part("toast").hidden = words === null;
-    this.part("toast").textContent = words ?? "";
-    if (words && !stays) this.toasting = setTimeout(() => this.toast(null), TOAST_MS);
-  }
-
-  complain(words) {
-    this.work(null);
-    this.part("notice-text").textContent = words;
-    this.part("notice").hidden = false;
   }
 }

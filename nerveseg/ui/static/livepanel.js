@@ -65,7 +65,7 @@ export class LivePanel {
     const from = source ? `set by ${source}` : "by the source";
     this.set("scale-words", scale
       ? `${scale.toFixed(4)} mm per pixel, ${from}.`
-      : "Scale unknown: distances are in pixels. Type millimetres, then say what they are:");
+      : "Scale unknown: distances are in pixels. Type millimetres, then what they are:");
     this.part("scale-own").hidden = !source;
   }
 
@@ -116,7 +116,10 @@ export class LivePanel {
 
 // What is in view of what the block asks for. It tells what is seen, never what to do.
 function tellTargets(list, targets, labels, { hiding }) {
-  const rows = targets.map((target) => [labels(target.class), target.names.join(", "), hiding ? "hidden" : seenWords(target), target.known && target.found > 0 && !hiding]);
+  const rows = targets.map((target) => {
+    const seen = target.known && target.found > 0 && !hiding;
+    return [labels(target.class), target.names.join(", "), hiding ? "hidden" : seenWords(target), seen];
+  });
   const words = JSON.stringify(rows);
   if (list.dataset.words === words) return;
   list.dataset.words = words;
@@ -124,7 +127,9 @@ function tellTargets(list, targets, labels, { hiding }) {
     const row = make("li", seen ? "nv-seen" : "");
     const told = make("span", "", label);
     told.append(make("small", "", names));
-    row.append(make("i", "nv-lamp"), told, make("output", "", state));
+    const figures = make("output", "", state);
+    figures.setAttribute("aria-live", "off"); // they change every second
+    row.append(make("i", "nv-lamp"), told, figures);
     return row;
   }));
   if (rows.length === 0) list.append(make("li", "nv-quiet", "With a block chosen, this tells what of it is in view."));

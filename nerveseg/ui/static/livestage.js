@@ -61,15 +61,15 @@ export class LiveStage {
     for (const key of ["frame", "captured"]) delete this.screen.dataset[key];
   }
 
-  // The frame's point under a mouse or finger; null beside the picture.
-  under({ clientX, clientY }) {
+  // The frame's point under a mouse or finger. Beside the picture there is none, or the nearest one
+  // on its edge if that will do.
+  under({ clientX, clientY }, { beyond = false } = {}) {
     if (!this.size) return null;
     const box = this.screen.getBoundingClientRect();
     const density = this.screen.width / box.width;
-    const { view } = this;
-    const [x, y] = view.under((clientX - box.left) * density, (clientY - box.top) * density);
-    const [width, height] = this.size;
-    return x >= -0.5 && y >= -0.5 && x <= width - 0.5 && y <= height - 0.5 ? [x, y] : null;
+    const point = this.view.under((clientX - box.left) * density, (clientY - box.top) * density);
+    const nearest = point.map((value, at) => Math.max(-0.5, Math.min(this.size[at] - 0.5, value)));
+    return beyond || nearest.every((value, at) => value === point[at]) ? nearest : null;
   }
 
   // Where a point of the frame lies in the page, from the stage's corner.

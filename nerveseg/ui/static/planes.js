@@ -11,6 +11,8 @@ export class PlanesPanel {
     this.rows = new Map();
     this.keys = "";
     this.clip = null;
+    // Replay and Live have one each.
+    part("offered").id = `nv-offered-${document.querySelectorAll("datalist[id]").length}`;
     part("planes").addEventListener("input", onLook);
     for (const { name, label } of this.blocks) {
       const option = make("option", "", `Names: ${label}`);
@@ -34,8 +36,11 @@ export class PlanesPanel {
     this.clip = clip;
     this.keys = null;
     const block = this.blocks.find(({ label }) => clip.status.name.startsWith(label));
-    if (!block) return;
-    this.part("syllabus").value = block.name;
+    if (block) this.offerFor(block.name);
+  }
+
+  offerFor(block) {
+    this.part("syllabus").value = block;
     this.offer();
   }
 

@@ -4,6 +4,7 @@
 import { make, picture } from "./panel.js";
 
 const STALE_MS = 500;
+const MOST_NOTICES = 3;
 const SIGN = [["path", { d: "M10 1.2 19.4 18.4H.6z" }]];
 
 // Pictures painted a second, over the last two.
@@ -61,23 +62,40 @@ function capital(words) {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
+export function sentence(words) {
+  return capital(words) + (/[.!?…]$/.test(words) ? "" : ".");
+}
+
 function round(value) {
   return Number(value).toFixed(value < 10 ? 1 : 0);
 }
 
-// The notices on the picture: what is wrong, and what to do.
+// The notices on the picture: what is wrong, and what to do. A figure that changes in one that
+// stands there already is written into it: it isn't news, and not read out again.
 export function tellNotices(list, notices) {
-  const words = JSON.stringify(notices);
-  if (list.dataset.words === words) return;
-  list.dataset.words = words;
-  list.replaceChildren(...notices.slice(0, 3).map(({ key, text, advice }) => {
-    const row = make("div", "nv-tell");
-    row.dataset.key = key;
-    const sign = picture("0 0 20 20", [...SIGN, ["text", { x: 10, y: 16.2, "text-anchor": "middle" }]], "nv-sign");
-    sign.lastChild.textContent = "!";
-    const told = make("p");
-    told.append(make("strong", "", text), make("span", "", capital(advice)));
-    row.append(sign, told);
-    return row;
-  }));
+  const shown = notices.slice(0, MOST_NOTICES);
+  const rows = new Map([...list.children].map((row) => [row.dataset.key, row]));
+  const kept = shown.map(({ key }) => rows.get(key) ?? noticeRow(key));
+  if (kept.length !== list.children.length || kept.some((row, at) => row !== list.children[at])) {
+    list.replaceChildren(...kept);
+  }
+  shown.forEach(({ text, advice }, at) => {
+    write(kept[at].querySelector("strong"), text);
+    write(kept[at].querySelector("span"), capital(advice));
+  });
+}
+
+function noticeRow(key) {
+  const row = make("div", "nv-tell");
+  row.dataset.key = key;
+  const sign = picture("0 0 20 20", [...SIGN, ["text", { x: 10, y: 16.2, "text-anchor": "middle" }]], "nv-sign");
+  sign.lastChild.textContent = "!";
+  const told = make("p");
+  told.append(make("strong"), make("span"));
+  row.append(sign, told);
+  return row;
+}
+
+function write(element, words) {
+  if (element.textContent !== words) element.textContent = words;
 }

@@ -42,6 +42,12 @@ export class Recordings {
     else this.group.remove();
     if (recordingIn(chosen) !== null) this.list.value = chosen;
   }
+
+  // Show a recording as the one that is chosen.
+  async choose(name) {
+    await this.refresh();
+    this.list.value = MARK + name;
+  }
 }
 
 // What it shows comes first: a closed list has room for little more.

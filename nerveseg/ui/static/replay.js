@@ -1,27 +1,20 @@
 // The Replay tab: ties the clip, the player, the stage and the panel together.
 
 import { Clip, getJson, problemOf } from "./clip.js";
+import { listenToKeys } from "./keys.js";
+import { mountOnce } from "./mounting.js";
 import { NeedlePanel } from "./needle.js";
-import { Panel, make } from "./panel.js";
+import { Panel } from "./panel.js";
 import { PlanesPanel } from "./planes.js";
 import { Player } from "./player.js";
 import { Recordings, choice, recordingIn } from "./recordings.js";
+import { Saying } from "./saying.js";
 import { Stage, numbersPlanes } from "./stage.js";
+import { onToOpen, takeToOpen } from "./tabs.js";
 import { Timeline } from "./timeline.js";
 
-const TYPED_IN = "select, textarea, input:not([type=checkbox], [type=range], [type=file])";
-
-export async function mount(root) {
-  if (root.dataset.mounted) return;
-  root.dataset.mounted = "yes";
-  const part = (name) => root.querySelector(`[data-part="${name}"]`);
-  try {
-    const facts = await getJson("/replay/facts");
-    new Replay(root, part, facts).start();
-  } catch (error) {
-    part("notice-text").textContent = error.message;
-    part("notice").hidden = false;
-  }
+export function mount(root) {
+  return mountOnce(root, (part, facts) => new Replay(root, part, facts).start());
 }
 
 class Replay {
@@ -31,6 +24,7 @@ class Replay {
     this.pending = null;
     this.hiding = false;
     this.shown = null;
+    this.saying = new Saying(part);
     this.stage = new Stage(part("screen"));
     this.player = new Player({
       show: (number) => this.show(number),
@@ -42,7 +36,7 @@ class Replay {
     this.planes = new PlanesPanel(part, facts, {
       onLook: repaint,
       onNames: repaint,
-      onProblem: (words) => this.complain(words),
+      onProblem: (words) => this.saying.complain(words),
     });
     this.timeline = new Timeline(part("timeline"), (number) => this.seek(number));
   }
@@ -54,7 +48,8 @@ class Replay {
     }
     this.recordings = new Recordings(this.part("demo"));
     this.part("file").accept = this.facts.suffixes.join(",");
-    this.openDemo(this.facts.demos[0].name);
+    onToOpen(() => this.openWanted());
+    if (!this.openWanted()) this.openDemo(this.facts.demos[0].name);
   }
 
   listen() {
@@ -73,47 +68,25 @@ class Replay {
       if (part("file").files.length) this.openFile(part("file").files[0]);
       part("file").value = "";
     });
-    on("notice-close", "click", () => { part("notice").hidden = true; });
     on("stage", "dragover", (event) => event.preventDefault());
     on("stage", "drop", (event) => {
       event.preventDefault();
       if (event.dataTransfer.files.length) this.openFile(event.dataTransfer.files[0]);
     });
-    this.root.addEventListener("click", (event) => {
-      // After a click with the mouse, space and arrows belong to the player again.
-      if (event.detail > 0) event.target.closest("button")?.blur();
-    });
-    document.addEventListener("keydown", (event) => this.key(event));
-    window.addEventListener("pagehide", () => this.clip?.close({ leaving: true }));
-    new ResizeObserver(() => this.repaint()).observe(part("screen"));
-  }
-
-  key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || !this.root.offsetParent) return;
-    const target = event.target.closest?.("button, select, input, textarea") ?? null;
-    const scrubbing = target === this.part("scrub");
+    const press = (name) => () => part(name).click();
     const acts = {
-      h: () => this.hide(!this.hiding),
-      u: () => this.part("uncertainty").click(),
-      n: () => this.part("needle").click(),
-      g: () => this.part("guidance").click(),
-      p: () => this.part("planes").click(),
-      " ": () => this.player.toggle(),
-      ArrowLeft: () => this.player.step(-1),
-      ArrowRight: () => this.player.step(1),
-      Home: () => this.player.goTo(0),
-      End: () => this.player.goTo(this.clip ? this.clip.count - 1 : 0),
+      h: press("hide"), u: press("uncertainty"), n: press("needle"), g: press("guidance"),
+      p: press("planes"),
+      " ": () => player.toggle(),
+      ArrowLeft: () => player.step(-1),
+      ArrowRight: () => player.step(1),
+      Home: () => player.goTo(0),
+      End: () => player.goTo(this.clip ? this.clip.count - 1 : 0),
     };
-    const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const digit = /^[1-9]$/.test(name);
-    // Space and arrows mean something of their own to a control that has the focus.
-    if (target && !scrubbing && !"hungp".includes(name) && !digit) return;
-    // Letters and digits are for a field that is typed in, or a list that is searched by them.
-    if (target?.matches(TYPED_IN)) return;
-    if (!digit && !(name in acts)) return;
-    event.preventDefault();
-    if (digit) this.panel.toggleClass(Number(name) - 1);
-    else if (!event.repeat || name.startsWith("Arrow")) acts[name]();
+    const onDigit = (digit) => this.panel.toggleClass(digit - 1);
+    listenToKeys(this.root, acts, { onDigit, free: part("scrub") });
+    window.addEventListener("pagehide", () => this.clip?.close({ leaving: true }));
+    new ResizeObserver(() => this.show(this.player.number) || this.repaint()).observe(part("screen"));
   }
 
   seek(number) {
@@ -131,7 +104,20 @@ class Replay {
   openChosen(value) {
     const name = recordingIn(value);
     if (name === null) this.openDemo(value);
-    else this.open("recordings", name, "Opening the recording…");
+    else this.openRecording(name);
+  }
+
+  openRecording(name) {
+    return this.open("recordings", name, "Opening the recording…");
+  }
+
+  // What the Live tab has kept and the user wants to see; whether there is any.
+  openWanted() {
+    const name = takeToOpen();
+    if (name === null) return false;
+    this.recordings.choose(name);
+    this.openRecording(name);
+    return true;
   }
 
   openDemo(name) {
@@ -141,17 +127,17 @@ class Replay {
   // Of what the server keeps itself: `kind` is demos or recordings.
   async open(kind, name, words) {
     if (!this.facts.model) {
-      this.complain(this.facts.problem);
+      this.saying.complain(this.facts.problem);
       return;
     }
-    this.work(words);
+    this.saying.work(words);
     try {
       const address = `/replay/${kind}/${encodeURIComponent(name)}`;
       const { id } = await getJson(address, { method: "POST" });
-      if (this.clip?.id === id) this.work(null);
+      if (this.clip?.id === id) this.saying.work(null);
       else this.follow(id);
     } catch (error) {
-      this.complain(error.message);
+      this.saying.complain(error.message);
     }
   }
 
@@ -159,11 +145,11 @@ class Replay {
     const suffix = file.name.toLowerCase().match(/\.[a-z0-9]+$/)?.[0] ?? "";
     const { suffixes, upload_bytes: limit } = this.facts;
     const most = Math.round(limit / 2 ** 20);
-    if (!this.facts.model) this.complain(this.facts.problem);
+    if (!this.facts.model) this.saying.complain(this.facts.problem);
     else if (!suffixes.includes(suffix)) {
-      this.complain(`“${file.name}” can't be opened here. These can: ${suffixes.join(", ")}.`);
+      this.saying.complain(`“${file.name}” can't be opened here. These can: ${suffixes.join(", ")}.`);
     } else if (file.size > limit) {
-      this.complain(`“${file.name}” is larger than ${most} MB, the most that is allowed.`);
+      this.saying.complain(`“${file.name}” is larger than ${most} MB, the most that is allowed.`);
     } else this.upload(file);
   }
 
@@ -171,13 +157,13 @@ class Replay {
     const request = new XMLHttpRequest();
     request.open("POST", `/replay/clips?name=${encodeURIComponent(file.name)}`);
     request.upload.onprogress = ({ loaded, total }) => {
-      this.work(`Reading ${file.name}: ${Math.round((100 * loaded) / Math.max(1, total))} %`);
+      this.saying.work(`Reading ${file.name}: ${Math.round((100 * loaded) / Math.max(1, total))} %`);
     };
     request.onload = () => {
       if (request.status === 200) this.follow(JSON.parse(request.responseText).id);
-      else this.complain(problemOf(request.status, request.responseText));
+      else this.saying.complain(problemOf(request.status, request.responseText));
     };
-    request.onerror = () => this.complain("The file could not be sent. Is the app still running?");
+    request.onerror = () => this.saying.complain("The file could not be sent. Is the app still running?");
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.send(file);
   }
@@ -185,7 +171,7 @@ class Replay {
   // The clip on the stage stays until the new one has something to show.
   follow(id) {
     this.pending?.close();
-    this.part("notice").hidden = true;
+    this.saying.complain(null);
     this.pending = new Clip(id, {
       onStatus: (clip) => this.news(clip),
       onFrame: (number) => this.frameCame(number),
@@ -197,10 +183,10 @@ class Replay {
       if (clip.count > 0) this.swap(clip);
       else if (clip.status.state === "failed") this.giveUp(clip);
       else if (!clip.growing) this.giveUp(clip, "There is no picture in this file.");
-      else this.work(`Analysing ${clip.status.name}…`);
+      else this.saying.work(`Analysing ${clip.status.name}…`);
     }
     if (clip !== this.clip) return;
-    if (clip.status.note && clip.status.note !== this.told) this.complain(clip.status.note);
+    if (clip.status.note && clip.status.note !== this.told) this.saying.complain(clip.status.note);
     this.told = clip.status.note;
     this.panel.tellTiming(clip.status, this.facts.model.backend);
     if (!this.shown) this.player.goTo(this.player.number);
@@ -215,7 +201,7 @@ class Replay {
     this.pending = null;
     this.shown = null;
     this.told = null;
-    this.work(null);
+    this.saying.work(null);
     this.planes.open(clip);
     this.player.open(clip, { play: clip.growing || clip.count > 1 });
   }
@@ -223,7 +209,7 @@ class Replay {
   giveUp(clip, words = clip.status.note) {
     this.pending = null;
     clip.close();
-    this.complain(words);
+    this.saying.complain(words);
   }
 
   frameCame(number) {
@@ -232,9 +218,10 @@ class Replay {
     }
   }
 
-  // Paint a frame if both its parts are here; say whether they are.
+  // Paint a frame if both its parts are here; say whether they are. Nothing plays out of sight: it
+  // would take the processor from what is live in the other tab.
   show(number) {
-    const shot = this.clip?.shot(number);
+    const shot = this.root.offsetParent && this.clip?.shot(number);
     if (!shot) return false;
     this.shown = shot;
     this.repaint();
@@ -248,8 +235,8 @@ class Replay {
     const { hiding } = this;
     const look = { ...this.panel.look, ...this.needle.look, ...this.planes.look };
     if (hiding) Object.assign(look, { classes: [], names: false, needle: false, guidance: false });
-    this.stage.paint(this.shown, this.clip.size, look);
     const { overlay } = this.shown;
+    this.stage.paint(this.shown, overlay.size, look);
     for (const panel of [this.panel, this.needle]) panel.tellFrame(overlay, { hiding });
     this.planes.tellFrame(overlay, { hiding: !numbersPlanes(look) });
     this.tellTimeline();
@@ -290,17 +277,6 @@ class Replay {
     if (status.broken) facts.push(`${status.broken} broken frames skipped`);
     if (growing) facts.push(`analysing: ${count} of ${status.declared ?? "?"} frames`);
     this.part("facts").textContent = facts.join(" · ");
-  }
-
-  work(words) {
-    this.part("working").hidden = words === null;
-    this.part("working").textContent = words ?? "";
-  }
-
-  complain(words) {
-    this.work(null);
-    this.part("notice-text").textContent = words;
-    this.part("notice").hidden = false;
   }
 }
 

@@ -12,9 +12,8 @@ export class Steering {
 
   static async start(uri, block) {
     const body = JSON.stringify({ uri, block });
-    const steering = new Steering({ ...(await getJson("/live/sessions", { method: "POST", body })), block });
-    sessionStorage.setItem(KEPT, JSON.stringify(steering));
-    return steering;
+    const started = await getJson("/live/sessions", { method: "POST", body });
+    return new Steering(started).keep({ block });
   }
 
   // The one that this tab had before it was reloaded, or null.
@@ -29,6 +28,12 @@ export class Steering {
 
   get view() {
     return `/live/sessions/${this.id}/view?${new URLSearchParams({ token: this.token })}`;
+  }
+
+  keep({ block }) {
+    this.block = block;
+    sessionStorage.setItem(KEPT, JSON.stringify(this));
+    return this;
   }
 
   forget() {

@@ -25,7 +25,7 @@ export class Tools {
 
   down(event) {
     if (event.button !== 0 || event.target.closest("button, a")) return;
-    const point = this.stage.under(event);
+    const point = this.under(event);
     if (!point) return;
     if (this.tool === null) {
       this.onPoint(point);
@@ -40,14 +40,13 @@ export class Tools {
 
   move(event) {
     if (this.points.length === 0) return;
-    const point = this.stage.under(event);
+    const point = this.under(event);
     if (point) this.draw(point);
-    this.last = point ?? this.last;
   }
 
   up(event) {
     if (this.tool !== "crop" || this.points.length === 0) return;
-    const end = this.stage.under(event) ?? this.last;
+    const end = this.under(event);
     if (!end || Math.hypot(end[0] - this.points[0][0], end[1] - this.points[0][1]) < LEAST) {
       this.points = []; // a click: wait for a rectangle
       this.draw();
@@ -55,6 +54,11 @@ export class Tools {
     }
     this.points.push(end);
     this.finish();
+  }
+
+  // A rectangle may be drawn from beyond the picture, and ends at its edge.
+  under(event) {
+    return this.stage.under(event, { beyond: this.tool === "crop" });
   }
 
   finish() {

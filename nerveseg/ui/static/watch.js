@@ -2,8 +2,9 @@
 
 import { getJson } from "./clip.js";
 import { Feed } from "./feed.js";
-import { Meter, ageOf, ageWords, isStale, rateWords, staleWords, tellNotices } from "./readout.js";
+import { listenToKeys } from "./keys.js";
 import { LiveStage } from "./livestage.js";
+import { Meter, ageOf, ageWords, isStale, rateWords, sentence, staleWords, tellNotices } from "./readout.js";
 
 const TICK_MS = 200;
 const FILL = 0.2;
@@ -38,9 +39,7 @@ class Watch {
       const point = event.button === 0 ? this.stage.under(event) : null;
       if (point) this.feed.point(point);
     });
-    document.addEventListener("keydown", (event) => {
-      if (event.key.toLowerCase() === "h" && !event.repeat && !event.ctrlKey && !event.metaKey) this.hide();
-    });
+    listenToKeys(part("main"), { h: () => this.hide() }, { onDigit: () => {} });
     new ResizeObserver(() => this.repaint()).observe(part("screen"));
     this.timer = setInterval(() => this.tick(), TICK_MS);
   }
@@ -57,6 +56,7 @@ class Watch {
 
   show(picture, frame) {
     this.source?.close();
+    if (!this.source) this.work(null);
     Object.assign(this, { source: picture, frame, cameAt: performance.now() });
     this.paintPicture();
     this.meter.tick();
@@ -82,7 +82,8 @@ class Watch {
     if (!this.source || !this.overlay) return;
     const hidden = { classes: [], names: false, needle: false, guidance: false };
     this.moved = this.affine !== null;
-    this.stage.overlay(this.overlay, { ...this.look, ...(this.hiding ? hidden : {}) }, this.affine);
+    const fits = this.overlay.size.join() === [this.frame.width, this.frame.height].join();
+    this.stage.overlay(fits ? this.overlay : null, { ...this.look, ...(this.hiding ? hidden : {}) }, this.affine);
   }
 
   tellStatus(status) {
@@ -124,6 +125,8 @@ class Watch {
   over(words) {
     clearInterval(this.timer);
     part("main").hidden = true;
+    this.source?.close(); // what was seen ends with the session
+    Object.assign(this, { source: null, overlay: null });
     this.stage.clear();
     enter(words);
   }
@@ -131,7 +134,7 @@ class Watch {
 
 function enter(words) {
   part("entry").hidden = false;
-  if (words) part("entry-words").textContent = `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
+  if (words) part("entry-words").textContent = sentence(words);
 }
 
 const code = location.pathname.split("/")[2];
