@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,9 +12,12 @@ import pytest
 
 from nerveseg.errors import NervesegError, SourceError
 from nerveseg.live.capture import Patience
+from nerveseg.live.counts import Counts
+from nerveseg.live.journal import Journal
 from nerveseg.live.session import LiveSession
 from nerveseg.live.settings import DeviceSettings
-from nerveseg.types import Box
+from nerveseg.live.values import LiveStatus, Notice
+from nerveseg.types import Box, Frame
 from nerveseg.vision.preprocess import Tensor
 from nerveseg.vision.segment import Segmenter
 from tests.discs import drawn_frame, fake_segmenter
@@ -137,6 +141,41 @@ def test_what_came_back_is_looked_at_anew(session, script, heard):
     assert (other.left - one.left, other.right - one.right) == (140, 140)
 
 
+def test_after_a_pause_rates_say_nothing_for_a_while(session, script, heard):
+    """Else each comeback would be a slow source, and each unfreezing a slow computer."""
+
+    def settled() -> bool:
+        return session._counts.settled(time.monotonic() + 60)
+
+    script.give()
+    until(settled)
+    session.freeze()
+    session.unfreeze()
+    assert not settled()
+    script.give()
+    until(settled)
+    script.fail(SourceError("unplugged"))
+    script.give()
+    until(lambda: len(heard.frames) == 3)
+    assert heard.frames[-1].opening == 1
+    counts = Counts()
+    counts.came(0.0, distinct=True)
+    counts.settle_anew()
+    counts.came(10.0, distinct=True)
+    assert [counts.settled(at_s) for at_s in (10.1, 13.9, 14.0)] == [False, False, True]
+
+
+def test_while_a_source_was_away_no_target_was_in_view(session, script, heard):
+    session.watch_for("axillary")
+    for time_s in (0.0, 8.0):
+        script.give(time_s=time_s)
+    until(lambda: len(heard.results) >= 1 and heard.results[-1].shot.number == 1)
+    script.fail(SourceError("unplugged"))
+    script.give(time_s=0.0)
+    until(lambda: heard.results[-1].shot.number == 2)
+    assert {target.seen_s for target in heard.results[-1].targets if target.found} == {0.0}
+
+
 def test_whoever_begins_to_listen_is_told_how_it_goes_at_once(session):
     late = Heard()
     session.add_listener(late)
@@ -180,6 +219,43 @@ def test_a_stream_that_ends_is_lost_and_a_recording_that_ends_is_over(session, s
     until(lambda: len(ends.results) == 1)
     other.close()
     assert recording.openings == 1
+
+
+def test_a_recording_that_breaks_off_is_over_too_and_says_why(heard):
+    cut = Script(frame_count=9)
+    session = LiveSession("file:cut.mp4", fake_segmenter(), opener=cut, patience=QUICK)
+    session.add_listener(heard)
+    session.start()
+    cut.give()
+    cut.fail(SourceError("cut.mp4: reading failed midway, after 1 of 9 frames"))
+    until(lambda: session.status.state == "failed")
+    session.close()
+    assert cut.openings == 1
+    assert any("failed midway" in event.text for event in session.events)
+
+
+def test_what_is_opened_only_after_the_session_was_closed_is_let_go_of_unread(heard):
+    script, asked, answer = Script(), threading.Event(), threading.Event()
+    opened = []
+
+    def slow(uri):
+        asked.set()
+        assert answer.wait(20)
+        opened.append(script(uri))
+        return opened[0]
+
+    patience = Patience(close_s=0.1)
+    session = LiveSession("slow:", fake_segmenter(), opener=slow, patience=patience)
+    session.add_listener(heard)
+    session.start()
+    assert asked.wait(20)
+    session.close()
+    answer.set()
+    until(lambda: live_threads() == [])
+    script.give()
+    with pytest.raises(SourceError, match="closed"):
+        next(opened[0])
+    assert heard.captures == []
 
 
 def test_what_never_could_be_opened_fails_with_its_own_words(heard):
@@ -244,6 +320,41 @@ def test_crop_and_scale_by_hand_are_obeyed_at_once_also_on_a_frozen_frame(sessio
     until(lambda: heard.results[-1].shot.number == 1)
     assert heard.results[-1].result.segmentation.region == Box(20, 10, 220, 190)
     assert heard.results[-1].result.frame.mm_per_px == 0.1
+
+
+def test_a_scale_that_is_taken_back_gives_way_to_the_sources_own(session, script, heard):
+    script.queue.put(Frame(0, 0.0, drawn_frame(0), 0.3))
+    until(lambda: len(heard.results) == 1)
+    session.freeze()
+    for given, expected in ((0.1, 0.1), (None, 0.3)):
+        session.change(DeviceSettings(mm_per_px=given))
+        until(lambda: session.latest is not None)
+        assert session.latest.result.frame.mm_per_px == expected
+
+
+def test_another_crop_is_obeyed_also_on_the_last_picture_of_a_recording(heard):
+    recording = Script(frame_count=1)
+    session = LiveSession("file:", fake_segmenter(), opener=recording, patience=QUICK)
+    session.add_listener(heard)
+    session.start()
+    recording.give()
+    recording.end()
+    until(lambda: session.status.state == "ended" and heard.results)
+    session.change(DeviceSettings(crop=Box(20, 10, 220, 190)))
+    until(lambda: heard.results[-1].result.segmentation.region == Box(20, 10, 220, 190))
+    session.close()
+
+
+def test_what_was_found_inside_another_crop_is_told_no_more(script, heard):
+    """It may show what the new crop is to hide from a recording and from lookers-on."""
+    session, gate = gated(script, heard)
+    script.give()
+    until(lambda: gate.entered == 1)
+    session.change(DeviceSettings(crop=Box(20, 10, 220, 190)))
+    gate.open.set()
+    until(lambda: len(heard.results) == 1)
+    session.close()
+    assert heard.results[0].result.segmentation.region == Box(20, 10, 220, 190)
 
 
 def test_a_crop_beyond_the_picture_is_cut_to_it_and_one_outside_looks_for_the_image(
@@ -360,6 +471,39 @@ def test_targets_are_told_for_a_block_and_an_unknown_block_is_refused(session, s
     assert "median nerve" in by_name["nerve"].names
     with pytest.raises(NervesegError, match="there is no block 'knee'"):
         session.watch_for("knee")
+
+
+def test_the_log_has_events_and_figures_and_no_password(script, heard, caplog):
+    caplog.set_level(logging.INFO, logger="nerveseg")
+    uri = "rtsp://doctor:s3@cret@192.0.2.7/live"
+    session = LiveSession(uri, fake_segmenter(), opener=script, patience=QUICK)
+    session.add_listener(heard)
+    session.start()
+    script.give()
+    until(lambda: heard.results and any(status.state == "live" for status in heard.statuses))
+    session.close()
+    told = [record.getMessage() for record in caplog.records]
+    assert "rtsp://192.0.2.7/live: state: live" in told
+    figures = next(line for line in told if "1 analysed" in line)
+    assert "1 frames came, 1 analysed, 0 passed over" in figures
+    assert "of 30 a second" in figures
+    assert "inference" in figures
+    assert not any("cret" in line or "doctor" in line for line in told)
+
+
+def test_figures_are_logged_every_ten_seconds_and_events_once(caplog):
+    caplog.set_level(logging.INFO, logger="nerveseg")
+    now = [0.0]
+    journal = Journal("drawn:", clock=lambda: now[0])
+    dark = Notice("too dark", "Too dark to judge", "turn the gain up")
+    for at_s in range(0, 31, 2):
+        now[0] = at_s
+        journal.follow(LiveStatus("live", (dark,) if at_s < 20 else (), delivered=1 + at_s))
+    assert [(e.key, e.text) for e in journal.events] == [
+        ("state", "live"), ("too dark", "Too dark to judge"), ("too dark", "over"),
+    ]  # fmt: skip
+    told = [r.getMessage() for r in caplog.records if "frames came" in r.getMessage()]
+    assert [int(line.split()[1]) for line in told] == [1, 11, 21, 31]
 
 
 def test_closing_twice_or_unstarted_does_no_harm(script):

@@ -484,9 +484,10 @@ class TestStream:
             sources.open(uri)
 
     @pytest.mark.parametrize("scheme", ["rtsp", "http"])
-    def test_never_tells_the_password(self, scheme):
+    @pytest.mark.parametrize("password", ["secret", "p@secret", "@@secret"])
+    def test_never_tells_the_password(self, scheme, password):
         with pytest.raises(SourceError) as caught:
-            sources.open(f"{scheme}://doctor:secret@127.0.0.1:1/stream")
+            sources.open(f"{scheme}://doctor:{password}@127.0.0.1:1/stream")
         assert "secret" not in str(caught.value)
         assert "doctor" not in str(caught.value)
 

@@ -135,11 +135,13 @@ class Capture:
                 self._lose("the device doesn't answer; unplug it and plug it in again", told=False)
 
     def _is_over(self, reader: _Reader) -> bool:
-        """Whether trying again is no use: a recording's end, or a source that never was there."""
+        """Whether trying again is no use: a recording's end, be it a broken one, or a source that
+        never was there.
+        """
         if reader.ended:
             self._set("ended", None)
             return True
-        if self._state == "opening" and reader.expected:
+        if reader.expected and (self._state == "opening" or reader.played):
             self._set("failed", reader.problem)
             self._on_problem(reader.problem or "")
             return True
@@ -186,6 +188,7 @@ class _Reader:
         self.cancelled = False
         self.ended = False
         self.expected = False
+        self.played = False
         self.frames = 0
         self.problem: str | None = None
 
@@ -207,9 +210,10 @@ class _Reader:
     def _read(self) -> None:
         try:
             with self._open_clip() as clip:
-                self._clip, self._sign_s = clip, time.monotonic()
-                self._opened(clip)
-                self._read_all(clip)
+                self._clip, self._sign_s, self.played = clip, time.monotonic(), not clip.live
+                if not self.cancelled:
+                    self._opened(clip)
+                    self._read_all(clip)
         except NervesegError as error:
             self._fail(str(error), expected=True)
         except Exception as error:  # noqa: BLE001 - drivers raise what they like; the session goes on
@@ -234,8 +238,8 @@ class _Reader:
             self.frames += 1
             self._took(frame)
             self._sign_s = time.monotonic()
-        # What has no length has no end either: a stream that ends has been lost.
-        self.ended = not self.cancelled and clip.frame_count is not None
+        # What is live has no end: a stream that ends has been lost.
+        self.ended = self.played and not self.cancelled
 
     def _fail(self, problem: str, *, expected: bool) -> None:
         # A read that was ended fails too, and says nothing new.

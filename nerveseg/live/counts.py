@@ -13,7 +13,7 @@ from nerveseg.live.values import LiveResult, LiveStatus
 __all__ = ["Counts"]
 
 _SETTLING_S = 4.0
-"""Rates mean nothing before a source has run for this long."""
+"""Rates mean nothing before a source has run for this long, which is longer than their window."""
 
 _KEPT = 60
 """Results over which ages and stages are told."""
@@ -26,7 +26,7 @@ class Counts:
         self.delivered = 0
         self.passed_over = 0
         self._analysed = 0
-        self._first_s: float | None = None
+        self._settling_since_s: float | None = None
         self._delivered, self._distinct, self._analysed_rate = Rate(), Rate(), Rate()
         self._ages_ms: deque[float] = deque(maxlen=_KEPT)
         self._stages: deque[dict[str, float]] = deque(maxlen=_KEPT)
@@ -36,7 +36,8 @@ class Counts:
         """A frame came; ``distinct`` if it differs from the one before it."""
         with self._lock:
             self.delivered += 1
-            self._first_s = now_s if self._first_s is None else self._first_s
+            if self._settling_since_s is None:
+                self._settling_since_s = now_s
             self._delivered.add(now_s)
             if distinct:
                 self._distinct.add(now_s)
@@ -49,9 +50,15 @@ class Counts:
             self._ages_ms.append((found.ready_at - found.shot.captured_at) * 1e3)
             self._stages.append(dict(found.result.timings_ms))
 
+    def settle_anew(self) -> None:
+        """After a pause rates mean nothing, until the source has run for a while again."""
+        with self._lock:
+            self._settling_since_s = None
+
     def settled(self, now_s: float) -> bool:
         """Whether the source has run for long enough that rates mean something."""
-        return self._first_s is not None and now_s - self._first_s >= _SETTLING_S
+        since_s = self._settling_since_s
+        return since_s is not None and now_s - since_s >= _SETTLING_S
 
     def told_in(self, status: LiveStatus, now_s: float) -> LiveStatus:
         """``status`` with all figures as they are at ``now_s``."""

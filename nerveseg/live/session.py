@@ -17,16 +17,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from nerveseg import anatomy, pipeline
 from nerveseg.errors import NervesegError
 from nerveseg.live.capture import Capture, Patience
 from nerveseg.live.clock import SessionClock
 from nerveseg.live.counts import Counts
+from nerveseg.live.journal import Event, Journal
 from nerveseg.live.motion import Motion
 from nerveseg.live.newest import Handed, Newest
 from nerveseg.live.settings import Crop, DeviceSettings
@@ -35,6 +35,7 @@ from nerveseg.live.values import Listener, LiveFrame, LiveResult, LiveStatus, Mo
 from nerveseg.live.watch import NOTICES, PictureWatch, pace_notices
 from nerveseg.types import Box, Frame, FrameResult, GrayImage
 from nerveseg.video import sources
+from nerveseg.video.address import Address
 from nerveseg.video.clip import Clip
 from nerveseg.vision.segment import Segmenter
 
@@ -44,17 +45,7 @@ _logger = logging.getLogger(__name__)
 
 _PULSE_S = 0.1
 _STATUS_EVERY_S = 0.5
-_EVENTS_KEPT = 2000
 _FAILED_PAUSE_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened: when (seconds since the epoch), its key, and in words."""
-
-    at: float
-    key: str
-    text: str
 
 
 class LiveSession:
@@ -76,6 +67,8 @@ class LiveSession:
         patience: Patience | None = None,
     ) -> None:
         self.uri = uri
+        address = Address.parse(uri)
+        self._journal = Journal(uri if address is None else address.shown)
         self._segmenter = segmenter
         self._settings = settings or DeviceSettings()
         self._block = None if block is None else anatomy.default().block(block)
@@ -93,15 +86,14 @@ class LiveSession:
         self._lock = threading.RLock()
         self._frozen: LiveFrame | None = None
         self._shown: LiveFrame | None = None
+        self._own_scale: float | None = None
         self._latest: LiveResult | None = None
         self._trouble: Notice | None = None
-        self._told: tuple[object, ...] = ()
-        self._events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
         self._closed = threading.Event()
         self._capture = Capture(
             lambda: opener(uri),
             self._take,
-            on_problem=lambda problem: self._note("source", problem),
+            on_problem=lambda problem: self._journal.note("source", problem),
             patience=patience,
         )
         self._threads = [
@@ -131,7 +123,7 @@ class LiveSession:
         """Have ``listener`` hear of all from now on, and of how it goes at once."""
         with self._lock:
             self._listeners = (*self._listeners, listener)
-        _call(listener, lambda one: one.on_status(self.status), self.uri)
+        _call(listener, lambda one: one.on_status(self.status))
 
     def remove_listener(self, listener: Listener) -> None:
         """Have it hear nothing more."""
@@ -159,14 +151,14 @@ class LiveSession:
         with self._lock:
             before, self._settings = self._settings, settings
             again = (before.crop, before.mm_per_px) != (settings.crop, settings.mm_per_px)
-            if again and self._frozen is not None:
-                self._frozen = self._latest = None
-                self._frozen = self._scaled(self._shown)
-            frozen = self._frozen
+            if again and self._shown is not None:
+                self._latest, self._shown = None, self._rescaled(self._shown)
+                self._frozen = self._frozen and self._shown
+            newest = self._shown
         if again:
             self._waiting.restart()
-            if frozen is not None:
-                self._waiting.put(frozen)
+            if newest is not None:
+                self._waiting.put(newest)
         self._tell_status()
 
     @property
@@ -209,12 +201,13 @@ class LiveSession:
         """Go on with what the source shows now."""
         with self._lock:
             self._frozen = None
+        self._counts.settle_anew()
         self._tell_status()
 
     @property
     def events(self) -> tuple[Event, ...]:
         """What happened so far, the oldest first, as far as it is kept."""
-        return tuple(self._events)
+        return self._journal.events
 
     @property
     def status(self) -> LiveStatus:
@@ -252,13 +245,11 @@ class LiveSession:
         captured_at, arrived_s = time.time(), time.monotonic() - self._began_s
         if opening != self._opening:
             self._opening = opening
-            self._clock.reopen()
-            # What came back may show something else, elsewhere in the picture.
-            self._waiting.restart()
+            self._begin_anew()
         faults = self._clock.faults
         time_s = self._clock.read(frame.time_s, arrived_s)
         if self._clock.faults != faults:
-            self._note("time", f"the source gave the time {frame.time_s} out of turn")
+            self._journal.note("time", f"the source gave the time {frame.time_s} out of turn")
         self._note_size(frame.pixels)
         number = self._counts.delivered
         shot = LiveFrame(
@@ -272,15 +263,23 @@ class LiveSession:
         with self._lock:
             if self._frozen is not None:
                 return
-            self._shown = shot
+            self._shown, self._own_scale = shot, frame.mm_per_px
         self._counts.passed_over += self._waiting.put(shot)
         self._tell(lambda listener: listener.on_frame(shot))
+
+    def _begin_anew(self) -> None:
+        """The source came back: it may show something else, elsewhere in the picture."""
+        self._clock.reopen()
+        self._counts.settle_anew()
+        with self._lock:
+            self._targets = self._new_targets()
+        self._waiting.restart()
 
     def _note_size(self, pixels: GrayImage) -> None:
         before, self._size = self._size, pixels.shape[::-1]
         if before not in (None, self._size):
             was, now = ("x".join(map(str, size)) for size in (before or (), self._size))
-            self._note("size", f"the picture is {now} pixels now, it was {was}")
+            self._journal.note("size", f"the picture is {now} pixels now, it was {was}")
 
     def _moved(self, number: int, pixels: GrayImage) -> Moved | None:
         """Where what the latest result was found on has gone since."""
@@ -306,9 +305,9 @@ class LiveSession:
             self._waiting.begin()
             try:
                 shots = Handed(self._waiting)
-                crop = _crop(self._settings.crop)
-                for result in pipeline.run(shots, self._segmenter, crop=crop):
-                    self._found(shots.last, result)
+                crop = self._settings.crop
+                for result in pipeline.run(shots, self._segmenter, crop=_crop(crop)):
+                    self._found(shots.last, result, crop)
             except Exception as error:
                 # A picture that the analysis can't stand mustn't end the session.
                 _logger.exception("analysing a live frame failed")
@@ -319,19 +318,20 @@ class LiveSession:
         words = str(error) if isinstance(error, NervesegError) else type(error).__name__
         advice = "it is tried again; the log tells more"
         self._trouble = Notice("analysis failed", f"The analysis failed: {words}", advice)
-        self._note("analysis failed", words)
+        self._journal.note("analysis failed", words)
 
-    def _found(self, shot: LiveFrame, result: FrameResult) -> None:
+    def _found(self, shot: LiveFrame, result: FrameResult, crop: Crop) -> None:
         with self._lock:
             targets = () if self._targets is None else self._targets.update(result)
-            frozen = self._frozen
-        found = LiveResult(shot, result, time.time(), targets)
+            found = LiveResult(shot, result, time.time(), targets)
+            # What was found inside another crop may show what this one is to hide.
+            overtaken = crop != self._settings.crop or shot is not (self._frozen or shot)
+            if not overtaken:
+                self._latest = found
         self._trouble = None
         self._counts.analysed_one(time.monotonic(), found)
-        if frozen is not None and shot is not frozen:
-            return  # overtaken by the freeze
-        self._latest = found
-        self._tell(lambda listener: listener.on_result(found))
+        if not overtaken:
+            self._tell(lambda listener: listener.on_result(found))
 
     # The pulse's thread
 
@@ -339,48 +339,26 @@ class LiveSession:
         due_s = 0.0
         while not self._closed.wait(_PULSE_S):
             status, now_s = self.status, time.monotonic()
-            keys = tuple(notice.key for notice in status.notices)
-            if now_s >= due_s or (status.state, keys) != self._told:
+            if now_s >= due_s or self._journal.is_news(status):
                 due_s = now_s + _STATUS_EVERY_S
                 self._tell_status(status)
 
     def _tell_status(self, status: LiveStatus | None = None) -> None:
         status = status or self.status
-        self._log_changes(status)
+        self._journal.follow(status)
         self._tell(lambda listener: listener.on_status(status))
-
-    def _log_changes(self, status: LiveStatus) -> None:
-        keys = tuple(notice.key for notice in status.notices)
-        with self._lock:
-            before, self._told = self._told, (status.state, keys)
-        state, *rest = before or (None, ())
-        if state != status.state:
-            self._note("state", status.state)
-        known = rest[0] if rest and isinstance(rest[0], tuple) else ()
-        for notice in status.notices:
-            if notice.key not in known:
-                self._note(notice.key, notice.text)
-        for key in known:
-            if key not in keys:
-                self._note(str(key), "over")
-
-    def _note(self, key: str, text: str) -> None:
-        self._events.append(Event(time.time(), key, text))
-        _logger.info("%s: %s: %s", self.uri, key, text)
 
     def _tell(self, call: Callable[[Listener], None]) -> None:
         for listener in self._listeners:
-            _call(listener, call, self.uri)
+            _call(listener, call)
 
     def _new_targets(self) -> TargetWatch | None:
         if self._block is None:
             return None
         return TargetWatch(self._block, self._segmenter.spec.areas)
 
-    def _scaled(self, shot: LiveFrame | None) -> LiveFrame | None:
-        if shot is None:
-            return None
-        scale = self._settings.mm_per_px or shot.frame.mm_per_px
+    def _rescaled(self, shot: LiveFrame) -> LiveFrame:
+        scale = self._settings.mm_per_px or self._own_scale
         return replace(shot, frame=replace(shot.frame, mm_per_px=scale))
 
 
@@ -388,8 +366,8 @@ def _crop(crop: Crop) -> bool | Box:
     return crop if isinstance(crop, Box) else crop == "auto"
 
 
-def _call(listener: Listener, call: Callable[[Listener], None], uri: str) -> None:
+def _call(listener: Listener, call: Callable[[Listener], None]) -> None:
     try:
         call(listener)
     except Exception:
-        _logger.exception("a listener of %s failed", uri)
+        _logger.exception("a %s that listens to a session failed", type(listener).__name__)

@@ -72,8 +72,9 @@ class Clip(ABC):
     in pixels, ``None`` where they differ. ``mm_per_px``: ``None`` when unknown.
     ``broken_frames``: frames that could not be decoded and were skipped, so far; ``problems``:
     a line about each of the first ten. ``facts``: what a device was asked for and what it read
-    back; empty for a file. ``coloured``: share (0..1) of the last picture's pixels that had a
-    colour before it was made grey, ``None`` where nobody looked.
+    back; empty for a file. ``live``: whether it has no end of its own, so that one that breaks
+    off may come back; by default, whether it declares no length. ``coloured``: share (0..1) of the
+    last picture's pixels that had a colour before it was made grey, ``None`` where nobody looked.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Clip(ABC):
         self.broken_frames = 0
         self.problems: list[str] = []
         self.facts: Facts = {}
+        self.live = frame_count is None
         self.coloured: float | None = None
         self._stream: Iterator[Frame] | None = None
         self._closing = threading.Event()

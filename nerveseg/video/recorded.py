@@ -122,7 +122,7 @@ class RecordedClip(Clip):
             mm_per_px=_one({part.mm_per_px for part in about.parts}),
         )
         self.about = about
-        self.facts = _device(about.facts)
+        self.facts, self.live = _device(about.facts), False
         self._folder = folder
 
     def frame_name(self, index: int) -> str:
