@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import cv2
@@ -52,6 +53,12 @@ def in_air(seed):
     return pixels
 
 
+def no_signal(level):
+    """A grabber's own screen."""
+    pixels = np.full((480, 640), level, np.uint8)
+    return cv2.putText(pixels, "NO SIGNAL", (200, 240), cv2.FONT_HERSHEY_SIMPLEX, 1.2, 235, 2)
+
+
 # what the source shows, and what is told of it after three seconds
 PICTURES = [
     ("moving speckle", lambda n: speckle(seed=n), ()),
@@ -59,6 +66,8 @@ PICTURES = [
     ("black", lambda n: speckle(high=3, seed=n), ("black",)),
     ("black to the last bit", lambda n: flat(0), ("frozen", "black")),
     ("a grabber's blue screen", lambda n: flat(41), ("frozen", "blank")),
+    ("words on a black screen", lambda n: no_signal(16), ("frozen", "black")),
+    ("words on a blue screen", lambda n: no_signal(41), ("frozen", "blank")),
     ("gain turned down", lambda n: speckle(high=30, seed=n), ("too dark",)),
     ("gain turned up", lambda n: cv2.convertScaleAbs(speckle(seed=n), alpha=4), ("too bright",)),
     ("probe in air", in_air, ("in air",)),
@@ -86,6 +95,32 @@ def test_a_dark_surrounding_says_nothing_of_the_image_region():
         return pixels
 
     assert told((framed(n) for n in range(30)), region=Box(200, 100, 420, 300)) == ()
+
+
+def test_a_frozen_image_beside_a_clock_that_goes_on_stands_still():
+    def scanner(number):
+        pixels = np.zeros((240, 320), np.uint8)
+        pixels[40:200, 60:260] = speckle(shape=(160, 200))
+        cv2.putText(pixels, f"{number // 5}", (4, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 255, 1)
+        return pixels
+
+    screens = [scanner(number) for number in range(30)]
+    assert told(screens) == (), "twice a second the picture changes"
+    assert told(screens, region=Box(60, 40, 260, 200)) == ("frozen",)
+
+
+def test_notices_can_be_asked_for_while_another_picture_comes():
+    class Emptied(dict):
+        """As another thread leaves it, once it was seen that something is in it."""
+
+        def __contains__(self, key):
+            return self.pop(key, None) is not None
+
+    watch = PictureWatch()
+    for number in range(30):
+        watch.update(flat(0), None, number / 10)
+    watch._since_s = Emptied(watch._since_s)
+    assert {notice.key for notice in watch.notices} <= {"frozen", "black"}
 
 
 @pytest.mark.parametrize("block", blocks())
@@ -140,6 +175,7 @@ PACES = [
     (30, 5, 5, 5, ["slow source"]),
     (None, 5, 5, 5, ["slow source"]),
     (30, 30, 5, 30, ["slow source"]),
+    (60, 30, 15, 30, []),  # a grabber shows each of a scanner's 15 twice
     (60, 30, 30, 30, []),  # half of 60 is a scanner's 30: nothing to complain of
     (30, 15, 15, 15, ["slow source"]),
     (30, 30, 0, 30, []),  # it stands still, which is told as such
@@ -281,3 +317,18 @@ def test_speckle_that_only_shifts_is_no_frozen_picture():
     still = speckle()
     assert told(np.roll(still, n, axis=1) for n in range(30)) == ()
     assert told(cv2.flip(still, n % 2) for n in range(30)) == ()
+
+
+@pytest.mark.parametrize("entry", ["[]", "5", '"off"', '{"crop": 5}', '{"crop": [0, 0, 1e999, 9]}'])
+def test_an_entry_that_is_none_counts_as_none(tmp_path, entry):
+    path = tmp_path / "devices.json"
+    path.write_text(f'{{"uvc:0": {entry}}}')
+    assert SettingsStore(path).load("uvc:0") == DeviceSettings()
+
+
+def test_devices_may_be_set_at_the_same_moment(tmp_path):
+    store = SettingsStore(tmp_path / "devices.json")
+    scales = [0.01 * number for number in range(1, 25)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda s: store.save(f"uvc:{s}", DeviceSettings(mm_per_px=s)), scales))
+    assert [store.load(f"uvc:{scale}").mm_per_px for scale in scales] == scales

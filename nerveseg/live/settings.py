@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,8 @@ from typing import Any, Literal, TypeAlias
 
 import platformdirs
 
-from nerveseg.errors import StoreError
 from nerveseg.types import Box
-from nerveseg.video.sinks import write_bytes
+from nerveseg.video.sinks import storing, write_bytes
 
 __all__ = ["Crop", "DeviceSettings", "SettingsStore"]
 
@@ -31,7 +31,7 @@ class DeviceSettings:
 
     ``mm_per_px`` overrides the source's own scale; ``scale_from`` says in words where it came
     from. ``mirrored`` shows the picture left for right; what is analysed and recorded stays as
-    it came. Raises `ValueError` for a scale that isn't a positive number.
+    it came. Raises `ValueError` for a crop that is none, and a scale that isn't a positive number.
     """
 
     crop: Crop = "auto"
@@ -40,7 +40,7 @@ class DeviceSettings:
     mirrored: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.crop, str) and self.crop not in ("auto", "off"):
+        if not isinstance(self.crop, Box) and self.crop not in ("auto", "off"):
             raise ValueError(f"crop is 'auto', 'off' or a box, got {self.crop!r}")
         if self.mm_per_px is not None and not (
             math.isfinite(self.mm_per_px) and self.mm_per_px > 0
@@ -51,28 +51,30 @@ class DeviceSettings:
 class SettingsStore:
     """A small JSON file of `DeviceSettings`, by device.
 
-    One that can't be read counts as empty and is put aside, not overwritten.
+    One that can't be read counts as empty and is put aside, not overwritten. Any thread may use it.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or Path(platformdirs.user_config_dir("nerveseg")) / "devices.json"
+        self._lock = threading.Lock()
 
     def load(self, device: str) -> DeviceSettings:
         """What was kept for ``device``, or the defaults."""
+        with self._lock:
+            entry = self._all().get(device, {})
         try:
-            return _read(self._all().get(device, {}))
-        except (TypeError, ValueError) as error:
+            return _read(entry)
+        except (AttributeError, TypeError, ValueError, OverflowError) as error:
             _log.warning("the settings kept for %s can't be used: %s", device, error)
             return DeviceSettings()
 
     def save(self, device: str, settings: DeviceSettings) -> None:
         """Keep ``settings`` for ``device``; `StoreError` if the disk doesn't take them."""
-        entries = self._all() | {device: _written(settings)}
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"can't make {self._path.parent}: {error.strerror}") from error
-        write_bytes(self._path, json.dumps(entries, indent=1).encode())
+        with self._lock:
+            entries = self._all() | {device: _written(settings)}
+            with storing(self._path):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(self._path, json.dumps(entries, indent=1).encode())
 
     def _all(self) -> dict[str, Any]:
         try:

@@ -7,7 +7,6 @@ seconds; what they were tried on is said beside each.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -82,8 +81,10 @@ _LASTING_S = {"frozen": 1.0, "black": 0.5, "blank": 0.5, "noise": 0.5, "no ultra
 _LASTING_ELSE_S = 1.0
 """For how long a thing has to be so before it is told: one dark frame is no news."""
 
-_EVEN = 2.0
-"""Grey levels: a picture that deviates less shows nothing. Scanners' noise alone gives 3."""
+_EVEN, _BUT_FOR = 8.0, 2.0
+"""Grey levels that all of a picture but the darkest and the brightest two percent lie within, if
+it shows nothing: a grabber may write "no signal" on it. Real pictures span 85 and more, and
+scanners' noise alone 12."""
 
 _BLACK = 24.0
 """Grey levels: an even picture darker than that is black; brighter ones are a test colour."""
@@ -114,17 +115,11 @@ _SIDE = 160
 """Longer side at which a picture is looked at; speckle isn't needed here."""
 
 _SLOW_FPS, _SLOW_SHARE = 12.0, 0.6
-"""A source is slow below this many distinct frames a second, or below this share of what it
-promised. Scanners deliver 15 to 25."""
+"""A source is slow if it gives fewer distinct frames a second than the first, or delivers less
+than this share of what it promised. Scanners make 15 to 25, which a grabber may double to keep its
+own promise of 30 or 60."""
 
 _ANALYSED_FPS, _ANALYSED_SHARE = 10.0, 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What is true of one picture, by the keys of `NOTICES`."""
-
-    keys: frozenset[str]
 
 
 class PictureWatch:
@@ -151,9 +146,10 @@ class PictureWatch:
         """The next picture, ``uint8`` ``(H, W)``, and its image region if it is known.
 
         ``coloured`` is the share of its pixels that had a colour before it was made grey.
-        ``distinct`` then tells whether it differs from the one before it, in any pixel.
+        ``distinct`` then tells whether its image differs from the one before it, in any pixel:
+        around a frozen one the scanner's clock may go on.
         """
-        self.distinct = self._last is None or not np.array_equal(self._last, pixels)
+        self.distinct = self._last is None or _differ(self._last, pixels, region)
         self._last, self._now_s = pixels, now_s
         wrong = set() if self.distinct else {"frozen"}
         wrong.update(_wrong_with(pixels, region))
@@ -170,8 +166,9 @@ class PictureWatch:
         return tuple(
             notice
             for key, notice in NOTICES.items()
-            if key in self._since_s
-            and self._now_s - self._since_s[key] >= _LASTING_S.get(key, _LASTING_ELSE_S)
+            # Asked for once: another thread takes keys out meanwhile.
+            if (since_s := self._since_s.get(key)) is not None
+            and self._now_s - since_s >= _LASTING_S.get(key, _LASTING_ELSE_S)
         )
 
 
@@ -191,8 +188,8 @@ def _pace(status: LiveStatus) -> Iterator[Notice]:
 
 
 def _is_slow(status: LiveStatus) -> bool:
-    promised = status.promised_fps or 0.0
-    return status.distinct_fps < max(_SLOW_FPS, _SLOW_SHARE * min(promised, 30.0))
+    wanted = _SLOW_SHARE * min(status.promised_fps or 0.0, 30.0)
+    return status.distinct_fps < _SLOW_FPS or status.delivered_fps < wanted
 
 
 def _pace_words(status: LiveStatus) -> str:
@@ -209,11 +206,18 @@ def _told(key: str, words: str) -> Notice:
     return Notice(key, f"{notice.text} ({words})", notice.advice)
 
 
+def _differ(one: GrayImage, other: GrayImage, region: Box | None) -> bool:
+    if one.shape != other.shape or region is None:
+        return not np.array_equal(one, other)
+    return not np.array_equal(one[region.slices], other[region.slices])
+
+
 def _wrong_with(pixels: GrayImage, region: Box | None) -> Iterable[str]:
     """Keys of what is wrong with one picture: at most one, the gravest."""
     whole = _small(pixels)
-    if float(whole.std()) < _EVEN:
-        return ("black",) if float(whole.mean()) < _BLACK else ("blank",)
+    low, high = np.percentile(whole, (_BUT_FOR, 100 - _BUT_FOR))
+    if high - low < _EVEN:
+        return ("black",) if float(np.median(whole)) < _BLACK else ("blank",)
     inner = whole if region is None else _small(pixels[region.slices])
     if _in_air(inner):
         return ("in air",)
