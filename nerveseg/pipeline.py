@@ -18,7 +18,7 @@ from nerveseg.types import (
     Segmentation,
     StructureStats,
 )
-from nerveseg.video.crop import RegionTracker
+from nerveseg.video.crop import RegionTracker, cut_to
 from nerveseg.vision.guidance import guide, reach_px, warnings
 from nerveseg.vision.needle import NeedleTracker, observe
 from nerveseg.vision.overlay import structure_stats
@@ -105,12 +105,10 @@ def run(
 
 
 def _region(crop: bool | Box, pixels: GrayImage, regions: RegionTracker) -> Box:
-    height, width = pixels.shape
     if crop is False:
-        return Box(0, 0, width, height)
-    if isinstance(crop, Box) and crop.left < width and crop.top < height:
-        return Box(crop.left, crop.top, min(crop.right, width), min(crop.bottom, height))
-    return regions.update(pixels)
+        return Box(0, 0, pixels.shape[1], pixels.shape[0])
+    given = cut_to(pixels.shape, crop) if isinstance(crop, Box) else None
+    return given or regions.update(pixels)
 
 
 class _Memory:

@@ -26,6 +26,7 @@ from nerveseg.types import Box, Frame, FrameResult, Needle, NeedleState, Segment
 from nerveseg.video import igtl, sources
 from nerveseg.video.address import Address
 from nerveseg.video.device import Patience
+from nerveseg.video.igtl import IgtlFeed
 from nerveseg.video.igtl_out import IgtlServer
 from nerveseg.video.igtl_results import label_map, label_values, needle_matrix
 from tests.igtl_peers import IgtlCamera, RawPeer
@@ -95,6 +96,26 @@ class TestPictures:
             picture(0)[np.newaxis], ijk_to_world_matrix=turn @ np.diag([0.3, 0.3, 1, 1])
         )
         assert frame.mm_per_px == pytest.approx(0.3, rel=1e-5)
+
+    def test_the_scale_of_a_tracked_picture_holds_still_while_the_probe_turns(self):
+        """PLUS sends the probe's pose as the matrix: each part of a recording has one scale."""
+
+        def sent(angle, step):
+            turn = np.eye(4)
+            turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+            matrix = turn @ np.diag([step, step, 1, 1])
+            return pyigtl.ImageMessage(picture(0)[np.newaxis], matrix, device_name="Probe")
+
+        poses = [(angle / 7, 0.123 if angle < 40 else 0.2) for angle in range(80)]
+        content = [sent(*pose) for pose in poses]
+        feed = IgtlFeed("127.0.0.1", 0, messages=igtl.igtl_messages())
+        scales = []
+        for message in content:
+            packed = message.pack()
+            header = igtl.igtl_messages().MessageBase.parse_header(packed[:58])
+            scales.append(feed._shot(header, packed[58:]).mm_per_px)
+        assert len(set(scales)) == 2
+        assert (scales[0], scales[-1]) == pytest.approx((0.123, 0.2), rel=1e-5)
 
     def test_times_are_the_senders(self):
         content = b"".join(

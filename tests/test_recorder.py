@@ -201,10 +201,11 @@ def test_a_password_in_an_address_is_not_kept(folder: Path) -> None:
 def test_notices_are_lines_as_they_come_and_go(folder: Path) -> None:
     recorder = Recorder(folder, source="drawn:")
     dark = Notice("too dark", "Too dark to judge", "turn the gain up")
+    darker = Notice("too dark", "Too dark to judge, by 3 more", "turn the gain up")
     for status in (
         LiveStatus("live"),
         LiveStatus("live", (dark,)),
-        LiveStatus("live", (dark,)),
+        LiveStatus("live", (darker,)),
         LiveStatus("lost"),
     ):
         recorder.on_status(status)
@@ -246,6 +247,19 @@ def test_another_size_or_scale_begins_a_part_of_its_own(folder: Path) -> None:
         assert [frame.index for frame in clip] == [0, 5, 10]
     assert [line["file"] for line in lines(folder, "results.jsonl")] == [
         part["file"] for part in about(folder)["parts"] for _ in range(4)
+    ]
+
+
+def test_a_late_result_names_the_part_that_holds_its_frame(folder: Path) -> None:
+    recorder = Recorder(folder, source="drawn:", settings=DeviceSettings(crop="off"))
+    shots = [shot_of(number, mm_per_px=0.1 * (1 + number)) for number in range(4)]
+    for shot in shots:
+        recorder.on_capture(shot)
+    for shot in shots:
+        recorder.on_result(result_of(shot))
+    recorder.close()
+    assert [line["file"] for line in lines(folder, "results.jsonl")] == [
+        part["file"] for part in about(folder)["parts"]
     ]
 
 
@@ -356,6 +370,20 @@ def test_with_the_crop_off_all_is_kept_and_the_recording_says_so(folder: Path) -
     recorder.close()
     assert [np.array_equal(f.pixels, drawn(f.index)) for f in frames_in(folder)] == [True] * 3
     assert about(folder)["outside_the_image"] == "kept: the crop was off"
+
+
+def test_a_crop_by_hand_holds_at_once_whatever_a_late_result_says(folder: Path) -> None:
+    """A user narrows the crop since a name is in it; a result of before may still be on its way."""
+    smaller = Box(80, 60, 200, 180)
+    recorder = Recorder(folder, source="drawn:")
+    recorder.change(DeviceSettings(crop=smaller))
+    for number in range(3):
+        recorder.on_capture(shot := shot_of(number))
+        recorder.on_result(result_of(shot))
+    recorder.close()
+    frames = frames_in(folder)
+    assert len(frames) == 3
+    assert all(np.array_equal(f.pixels, kept(drawn(f.index), smaller)) for f in frames)
 
 
 def test_the_crop_may_be_changed_midway(folder: Path) -> None:

@@ -262,7 +262,8 @@ class Recorder:
         self._reel.fps = status.promised_fps or self._reel.fps
         now = {notice.key: notice.text for notice in status.notices} | {"state": status.state}
         for key, text in now.items():
-            if self._told.get(key) != text:
+            # A notice that only tells other figures than before is no news.
+            if key not in self._told or (key == "state" and self._told[key] != text):
                 self._reel.add_event(key, text, at=time.time())
         for key in self._told.keys() - now.keys():
             self._reel.add_event(key, "over", at=time.time())

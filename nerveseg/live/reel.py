@@ -107,7 +107,7 @@ class Reel:
         self._parts: list[Part] = []
         self._writer: LosslessWriter | None = None
         self._start_s: float | None = None
-        self._places: OrderedDict[int, tuple[int, float]] = OrderedDict()
+        self._places: OrderedDict[int, tuple[int, float, str]] = OrderedDict()
         self._last_result = -1
         self._held = ExitStack()
         self._results = self._held.enter_context(Lines(folder / RESULTS))
@@ -127,7 +127,7 @@ class Reel:
         time_s = frame.time_s - self._start_s
         writer = self._writer_for(frame, region, time_s)
         writer.write(inside(frame.pixels, region), time_s=time_s - self._parts[-1].start_s)
-        self._places[frame.index] = (self.frames, time_s)
+        self._places[frame.index] = (self.frames, time_s, self._parts[-1].file)
         if len(self._places) > _PLACES_KEPT:
             self._places.popitem(last=False)
         self.frames += 1
@@ -138,10 +138,10 @@ class Reel:
         place = self._places.get(found.shot.number)
         if place is None or found.shot.number <= self._last_result:
             return
-        index, time_s = place
+        index, time_s, file = place
         result = found.result
         result = replace(result, frame=replace(result.frame, index=index, time_s=time_s))
-        line = record(result, file=self._file_of(index), classes=tuple(result.structures))
+        line = record(result, file=file, classes=tuple(result.structures))
         self._model_id = line["model_id"]
         self._last_result = found.shot.number
         self._results.add(
@@ -249,11 +249,3 @@ class Reel:
             return
         writer.close()
         self._parts[-1] = replace(self._parts[-1], frames=writer.frames_written)
-
-    def _file_of(self, index: int) -> str:
-        """The part that holds frame ``index``; results come shortly after their frame."""
-        behind = self.frames - 1 - index
-        in_last = self._writer.frames_written if self._writer is not None else 0
-        if behind < in_last or len(self._parts) < 2:
-            return self._parts[-1].file
-        return self._parts[-2].file

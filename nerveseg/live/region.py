@@ -7,7 +7,7 @@ from typing import TypeAlias
 from nerveseg.live.settings import Crop
 from nerveseg.live.values import LiveFrame, LiveResult
 from nerveseg.types import Box
-from nerveseg.video.crop import seen_region
+from nerveseg.video.crop import cut_to, seen_region
 
 __all__ = ["KnownRegion"]
 
@@ -16,7 +16,8 @@ _Kind: TypeAlias = tuple[tuple[int, ...], int]
 
 
 class KnownRegion:
-    """The image region of the latest result, for frames of the same kind as the one it is of.
+    """Where the user said that the image is, or else the image region of the latest result, for
+    frames of the same kind as the one it is of.
 
     With the crop ``off`` it is the whole of any frame.
     """
@@ -49,6 +50,9 @@ class KnownRegion:
         if self._crop == "off":
             height, width = shot.frame.pixels.shape
             return Box(0, 0, width, height)
+        if isinstance(self._crop, Box) and (given := cut_to(shot.frame.pixels.shape, self._crop)):
+            # Not by results: the latest may be of before the user said so.
+            return given
         if self._known is None or self._known[1] != _kind(shot):
             return None
         return self._known[0]

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from nerveseg.types import Box, GrayImage
 from nerveseg.video.margins import fit_to_margins
 
-__all__ = ["RegionTracker", "find_region", "seen_region", "textured_box"]
+__all__ = ["RegionTracker", "cut_to", "find_region", "seen_region", "textured_box"]
 
 _CELL = 4
 """Side of the cells, in pixels of the analysed picture, in which texture is measured."""
@@ -37,6 +37,14 @@ _FLANK = 0.1
 
 _COVERAGE = 0.12
 """A row or column of the patch belongs to the image when at least this share is textured."""
+
+
+def cut_to(shape: tuple[int, ...], box: Box) -> Box | None:
+    """What of ``box`` lies in a frame of ``shape`` ``(H, W)``; ``None`` if nothing does."""
+    height, width = shape
+    if box.left >= width or box.top >= height:
+        return None
+    return Box(box.left, box.top, min(box.right, width), min(box.bottom, height))
 
 
 def find_region(pixels: GrayImage) -> Box:

@@ -39,6 +39,10 @@ _CHUNK = 1 << 20
 _TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,11}")
 _VERSIONS = (1, 2, 3)
 _PLAUSIBLE_MM = (1e-4, 10.0)
+_SAME = 1e-3
+"""Scales that differ by a smaller share are one: a tracked probe's matrix is turned with it, and
+its steps' lengths differ in their last digits from picture to picture."""
+
 _UNPACKING_FAILS = (ValueError, KeyError, TypeError, NotImplementedError, struct.error)
 """What pyigtl raises on an IMAGE whose parts contradict each other."""
 
@@ -93,6 +97,7 @@ class IgtlFeed:
         self._wire: Wire | None = None
         self._heard: set[str] = set()
         self._range: tuple[float, float] | None = None
+        self._scale: float | None = None
 
     @property
     def _where(self) -> str:
@@ -146,7 +151,10 @@ class IgtlFeed:
         except SourceError as error:
             return str(error)
         told_s = header["timestamp"]
-        return Shot(pixels, told_s if told_s > 0 else None, _spacing(message.ijk_to_world_matrix))
+        scale, before = _spacing(message.ijk_to_world_matrix), self._scale
+        if scale is None or before is None or abs(scale - before) > _SAME * before:
+            self._scale = scale
+        return Shot(pixels, told_s if told_s > 0 else None, self._scale)
 
     def _gray(self, image: Any) -> GrayImage:
         """``(1, H, W[, C])``, red first, as ``uint8`` ``(H, W)``."""
