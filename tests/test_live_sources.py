@@ -5,6 +5,7 @@ A camera is played by `tests.mjpeg_server`: what reads it is the same code for U
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -296,6 +297,14 @@ class TestCamera:
 
         open_camera(Address.parse(f"uvc:{node}"), make=make, nodes=tmp_path).close()
         assert opened == [str(node)]
+
+    def test_that_falls_silent_is_let_go_of_soon(self, monkeypatch):
+        """OpenCV would wait for ten seconds, in which the camera can't be opened anew."""
+        variable = "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"
+        monkeypatch.delenv(variable, raising=False)
+        with pytest.raises(SourceError, match="can't be opened"):
+            open_camera(Address.parse("uvc:99"), nodes=None)
+        assert os.environ.pop(variable) == "1"
 
     def test_that_is_not_there(self, tmp_path):
         with pytest.raises(SourceError, match=r"no such camera.*nerveseg devices"):

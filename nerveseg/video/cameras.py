@@ -26,6 +26,7 @@ _BACKENDS = {
     "Windows": cv2.CAP_DSHOW,
     "Darwin": cv2.CAP_AVFOUNDATION,
 }
+_SILENT_S = "1"
 _NODES = Path("/dev") if platform.system() == "Linux" else None
 
 
@@ -35,6 +36,9 @@ def camera_backend() -> int:
 
 
 def _open_device(device: int | str) -> Capture:
+    # Read once a process: OpenCV would sit for ten seconds on a camera that falls silent, which
+    # nobody could open anew meanwhile.
+    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", _SILENT_S)
     capture: Capture = cv2.VideoCapture(device, camera_backend())
     return capture
 
