@@ -89,14 +89,19 @@ def _check_classes(style: OverlayStyle, segmenter: Segmenter) -> None:
 
 
 def _check_video(clip: Clip, wanted: Wanted) -> None:
-    if wanted.video and (clip.size_wh is None or clip.frame_count == 1):
+    if wanted.video and (clip.stills or clip.frame_count == 1):
         raise StoreError(
             f"{clip.file} is no clip, so there is no video to make of it; leave out the video"
+        )
+    if wanted.video and clip.size_wh is None:
+        raise StoreError(
+            f"the frames of {clip.file} have no one size that is known beforehand, which a video "
+            "needs; leave out the video"
         )
 
 
 def _results(clip: Clip, segmenter: Segmenter, *, crop: bool) -> Iterator[FrameResult]:
-    if clip.size_wh is not None:
+    if not clip.stills:
         return pipeline.run(clip, segmenter, crop=crop)
     # Pictures of a folder have nothing to do with each other: each has its own image region.
     each = (pipeline.run([frame], segmenter, crop=crop) for frame in clip)
@@ -171,7 +176,7 @@ class _Keeper:
         self._wanted = wanted
         self._lines = lines
         self._video = video
-        still = clip.frame_count == 1 or clip.size_wh is None
+        still = clip.frame_count == 1 or clip.stills
         self._suffix = ".png" if still else ".jpg"
         self._start_s: float | None = None
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from nerveseg.live.recorder import Recorder
+from nerveseg.live.settings import DeviceSettings
 from nerveseg.live.values import LiveFrame, LiveResult
 from nerveseg.types import Box, Frame, FrameResult, GrayImage, Segmentation
 from nerveseg.vision.overlay import structure_stats
@@ -59,3 +62,14 @@ def result_of(shot: LiveFrame, *, region: Box | None = REGION) -> LiveResult:
         {"inference": 1.0},
     )
     return LiveResult(shot, result, time.time())
+
+
+def record_growing(folder: Path) -> Path:
+    """A recording of six frames, of which the last three are larger than the first."""
+    folder.mkdir()
+    recorder = Recorder(folder, source="drawn:", settings=DeviceSettings(crop="off"))
+    for number in range(6):
+        size = SIZE if number < 3 else (400, 300)
+        recorder.on_capture(shot_of(number, pixels=drawn(number // 3, size=size)))
+    recorder.close()
+    return folder

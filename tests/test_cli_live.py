@@ -24,6 +24,7 @@ REFUSED = [
     ("nowhere.mp4", "nowhere.mp4"),
     ("file:nowhere.mp4", "nowhere.mp4"),
     ("phantom:knee", "knee"),
+    ("PHANTOM:knee", "knee"),
     ("phantom:axillary?colour=red", "colour"),
     ("mha:nowhere.mha", "nowhere.mha"),
 ]

@@ -13,6 +13,7 @@ from nerveseg.types import FrameResult, Guidance, Needle, NeedleState, Segmentat
 from nerveseg.vision.needle.observe import FEATURES
 from tests import tiny
 from tests.commands import assert_fails, picture, runner, write, write_clip
+from tests.recordings import record_growing
 
 SPEC = replace(
     tiny.SPEC,
@@ -216,6 +217,10 @@ class TestBadInput:
         still = write(tmp_path / "arm.png", picture())
         assert_fails(run("needle", still), "arm.png", "no clip")
         assert_fails(run("needle", tmp_path), "no clip")
+
+    def test_what_has_no_end_or_no_one_size(self, run, tmp_path):
+        assert_fails(run("needle", "phantom:axillary?loop"), "has no end", "record it")
+        assert_fails(run("needle", record_growing(tmp_path / "grown")), "changes its size")
 
     def test_a_model_that_knows_no_needles(self, capsys, tmp_path):
         run = runner(capsys, model=tiny.write(tmp_path / "plain.onnx"))

@@ -22,6 +22,7 @@ from tests.commands import (
     write,
     write_clip,
 )
+from tests.recordings import record_growing
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +167,18 @@ class TestPredictAClip:
         assert len(drawn) == 6
         assert drawn[0].shape == (200, 200, 3)
         assert np.ptp(drawn[3][55, 55].astype(int)) > 20, "coloured inside the structure"
+
+    def test_a_recording_whose_size_changes_is_one_clip_all_the_same(self, predict, tmp_path):
+        recording = record_growing(tmp_path / "grown")
+        assert predict(recording).code == 0
+        lines = lines_of(tmp_path / "out")
+        followed = [line["steadiness"] is not None for line in lines]
+        assert followed == [False, True, True] * 2
+        assert names_in(tmp_path / "out/overlays")[0] == "grown_000000.jpg"
+
+    def test_a_recording_whose_size_changes_makes_no_one_video(self, predict, tmp_path):
+        recording = record_growing(tmp_path / "grown")
+        assert_fails(predict(recording, "--video"), "grown", "no one size")
 
     def test_every_nth_frame(self, predict, tmp_path):
         predict(write_clip(tmp_path / "sweep.avi"), "--every", "2")

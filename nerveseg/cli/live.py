@@ -34,13 +34,14 @@ def live(
     """Open the app at one source at once: overlay, needle and distances live. Ctrl-C ends it."""
     from nerveseg import ui
     from nerveseg.video import sources
+    from nerveseg.video.address import Address
 
     uri = sources.live_uri(source)
-    scheme, _, place = uri.partition(":")
-    if scheme in _AT_HAND:
+    address = Address.parse(uri)
+    if address is not None and address.scheme in _AT_HAND:
         sources.open(uri).close()  # says what is wrong here rather than on the page
-    if block is None and scheme == "phantom":
-        block = place.partition("?")[0] or None
+    if block is None and address is not None and address.scheme == "phantom":
+        block = address.place or None
     ui.serve(
         port=port,
         open_browser=browser,

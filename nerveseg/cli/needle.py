@@ -73,10 +73,19 @@ def needle(
 
 
 def _check_clip(clip: Clip) -> None:
-    if clip.size_wh is None or clip.frame_count == 1:
+    if clip.stills or clip.frame_count == 1:
         raise SourceError(
             f"{clip.file} is no clip, so there is no insertion to measure in it; "
             "give a video, a DICOM or MHA clip, or a phantom"
+        )
+    if clip.live:
+        raise SourceError(
+            f"{clip.file} has no end, so there is no insertion to measure in it; record it first"
+        )
+    if clip.size_wh is None:
+        raise SourceError(
+            f"{clip.file} changes its size midway, so there is no one path to measure in it; "
+            "give one of its picture files by itself"
         )
 
 

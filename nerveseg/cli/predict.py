@@ -188,7 +188,7 @@ def _report_broken(clip: Clip) -> None:
     """Tell what was skipped; in a folder of pictures each is a failure of its own."""
     if clip.broken_frames == 0:
         return
-    in_folder = clip.size_wh is None
+    in_folder = clip.stills
     for problem in clip.problems:
         typer.echo(f"nerveseg: skipped: {problem}", err=True)
     what = "picture" if in_folder else "frame"

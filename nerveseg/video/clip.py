@@ -69,13 +69,16 @@ class Clip(ABC):
     ``name``: the file's stem. ``frame_count``: what the source declares, ``None`` if it doesn't;
     a container can be wrong about it. ``fps``: nominal pictures a second, ``None`` where the
     source has no clock; its frames are then counted one a second. ``size_wh``: width and height
-    in pixels, ``None`` where they differ. ``mm_per_px``: ``None`` when unknown.
+    in pixels, ``None`` where they differ or aren't known yet. ``mm_per_px``: ``None`` when unknown.
     ``broken_frames``: frames that could not be decoded and were skipped, so far; ``problems``:
     a line about each of the first ten. ``facts``: what a device was asked for and what it read
     back; empty for a file. ``live``: whether it has no end of its own, so that one that breaks
-    off may come back; by default, whether it declares no length. ``coloured``: share (0..1) of the
+    off may come back; by default, whether it declares no length. ``stills``: whether its pictures
+    have nothing to do with each other. ``coloured``: share (0..1) of the
     last picture's pixels that had a colour before it was made grey, ``None`` where nobody looked.
     """
+
+    stills = False
 
     def __init__(
         self,

@@ -198,6 +198,8 @@ class FolderClip(Clip):
     A picture that can't be read is skipped and counted; if none can, `SourceError`.
     """
 
+    stills = True
+
     def __init__(self, folder: Path, *, stride: int = 1) -> None:
         self._paths = list_images(folder)
         self._stems = Counter(path.stem for path in self._paths)

@@ -46,7 +46,7 @@ class PacedClip(Clip):
             size_wh=inner.size_wh,
             mm_per_px=inner.mm_per_px,
         )
-        self.facts, self.live = inner.facts, loop
+        self.facts, self.live, self.stills = inner.facts, loop, inner.stills
         self._held.callback(lambda: self._clip.close())
 
     def _frames(self) -> Iterator[Frame]:

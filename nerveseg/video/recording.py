@@ -52,6 +52,7 @@ class VideoClip(Clip):
         except SourceError:
             self._capture.release()
             raise
+        self.live = False  # however little the container tells of its length
         self._held.callback(self._capture.release)
         self._clock = _Clock(self.fps)
 

@@ -96,7 +96,7 @@ def live_uri(uri: str) -> str:
     wanted = ("loop", "realtime") if address.scheme == "phantom" else ("realtime",)
     given = address.keys
     missing = [key for key in wanted if key not in given]
-    return uri + "".join(f"{'&' if given or n else '?'}{key}" for n, key in enumerate(missing))
+    return "&".join([uri if given else f"{uri.removesuffix('?')}?{missing.pop(0)}", *missing])
 
 
 def _open_path(path: Path, *, stride: int) -> Clip:
