@@ -202,17 +202,30 @@ class LivePage(Page):
     def open(self, address: str) -> None:
         self.driver.get(address)
         self.until(lambda: self.driver.find_elements(By.CSS_SELECTOR, '[data-part="screen"]'))
-        tabs = self.driver.find_elements(By.CSS_SELECTOR, "button[role=tab]")
-        for tab in tabs:
-            if tab.text.strip() == "Live":
-                tab.click()
+        self.go_to_tab("Live")
         self.until(lambda: self.driver.find_elements(By.CSS_SELECTOR, f"{self.root}"))
+
+    def go_to_tab(self, name: str) -> None:
+        for tab in self.driver.find_elements(By.CSS_SELECTOR, "button[role=tab]"):
+            if tab.text.strip() == name:
+                tab.click()
+
+    def replay(self, name: str) -> WebElement:
+        """A part of the Replay tab, which is on the same page."""
+        return self.driver.find_element(
+            By.CSS_SELECTOR, f'.nv-replay:not(.nv-live) [data-part="{name}"]'
+        )
+
+    def choose(self, option: str) -> None:
+        """Choose an option of the tab's lists by its value."""
+        self.driver.find_element(
+            By.CSS_SELECTOR, f'{self.root} [data-part] option[value="{option}"]'
+        ).click()
 
     def start(self, uri: str) -> None:
         """Type a source's address and start it."""
         self.until(lambda: self.driver.find_elements(By.CSS_SELECTOR, 'option[value="address"]'))
-        choice = self.driver.find_element(By.CSS_SELECTOR, '.nv-live option[value="address"]')
-        choice.click()
+        self.choose("address")
         self.part("address").clear()
         self.part("address").send_keys(uri)
         self.part("start").click()

@@ -29,19 +29,24 @@ from nerveseg.ui import build_app
 from nerveseg.video import sources
 from nerveseg.video.recorded import is_recording
 from tests.browser import ReplayPage, chromium, near, serving
-from tests.discs import drawn_frame, fake_segmenter
+from tests.discs import drawn_frame, fake_segmenter, nerve_centre
 from tests.recordings import REGION, drawn, result_of, shot_of
 
 FRAMES = 24
 
 
-def record_discs(folder: Path) -> Recorder:
-    """The moving disc, as a live source would have shown it; all but closed."""
+def record_discs(folder: Path, *, grown_at: int = FRAMES) -> Recorder:
+    """The moving disc, as a live source would have shown it; all but closed.
+
+    From frame ``grown_at`` on the picture is twice as large.
+    """
     recorder = Recorder(folder, source="drawn:")
     for number in range(FRAMES):
         pixels = drawn_frame(number)
+        if number >= grown_at:
+            pixels = np.asarray(cv2.resize(pixels, None, fx=2, fy=2), np.uint8)
         recorder.on_capture(shot := shot_of(number, pixels=pixels, time_s=number / 25))
-        if number % 3 == 0:
+        if number % 3 == 0 or number == grown_at:
             recorder.on_result(result_of(shot, region=None))
     deadline = time.monotonic() + 20
     while recorder.frames < FRAMES:
@@ -358,6 +363,34 @@ def test_a_name_that_is_not_listed_opens_nothing(
     answer = client.post(f"/replay/recordings/{name}")
     assert answer.status_code in (404, 405), answer.text
     assert "Traceback" not in answer.text
+
+
+def centre(mask: np.ndarray) -> np.ndarray:
+    rows, columns = np.nonzero(mask)
+    return np.array([columns.min() + columns.max(), rows.min() + rows.max()]) / 2
+
+
+@pytest.mark.browser
+def test_each_frame_is_drawn_at_its_own_size(
+    app: FastAPI, recordings: Recordings, tmp_path: Path
+) -> None:
+    folder = recordings.new("grown")
+    record_discs(folder, grown_at=FRAMES // 2).close()
+    with serving(app) as address, chromium(tmp_path / "profile") as driver:
+        page = ReplayPage(driver, address)
+        page.part("demo").click()
+        page.until(lambda: driver.find_elements(By.CSS_SELECTOR, '[data-part="demo"] optgroup'))
+        driver.find_element(By.CSS_SELECTOR, '[data-part="demo"] optgroup option').click()
+        page.until(lambda: f"/ {FRAMES} " in page.where and "analysing" not in page.facts)
+        for name in ("names", "planes"):
+            page.set_switch(page.part(name), on=False)
+        page.set_slider("opacity", 0)
+        for number, larger in ((0, 1), (FRAMES - 1, 2)):
+            page.go_to(number)
+            picture = page.picture()
+            outline = near(picture, anatomy.default().classes["nerve"].color)
+            where = larger * (np.array(nerve_centre(number)) + 0.5)
+            assert centre(outline) / page.scale == pytest.approx(where, abs=larger * 1.5)
 
 
 @pytest.mark.browser

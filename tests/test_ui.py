@@ -337,6 +337,7 @@ def test_an_absent_class_has_nothing_to_draw() -> None:
     nerve = overlay["classes"]["nerve"]
     assert (nerve["area"], nerve["centroid"], nerve["outlines"]) == (0, None, [])
     assert (overlay["index"], overlay["mm_per_px"], overlay["ms"]) == (3, None, {"inference": 1.23})
+    assert overlay["size"] == [64, 64]
 
 
 def test_a_huge_frame_is_sent_smaller() -> None:

@@ -427,6 +427,27 @@ def test_a_device_is_live_in_one_tab_alone(room: Room) -> None:
     )
 
 
+def test_a_page_that_was_closed_and_opened_again_need_not_wait(room: Room) -> None:
+    before = room.start()
+    with room.view(before) as socket:
+        hear(socket, lambda header: header["frame"] is not None)
+    assert holds(lambda: room.desk.seats[0].left)
+    with room.view(room.start()) as socket:
+        hear(socket, lambda header: header["frame"] is not None)
+    assert room.act(before, "freeze").status_code == 404
+
+
+def test_a_page_that_comes_back_in_time_keeps_its_source(room: Room) -> None:
+    seat = room.start()
+    for _ in range(2):
+        with room.view(seat) as socket:
+            hear(socket, lambda header: header["frame"] is not None)
+            assert not room.desk.seats[0].left
+            answer = room.client.post("/live/sessions", json={"uri": DISCS})
+            assert answer.status_code == 409
+        assert holds(lambda: room.desk.seats[0].left)
+
+
 def test_a_source_that_failed_may_be_tried_again(room: Room) -> None:
     room.opener.gone.set()
     seat = room.start()
@@ -584,6 +605,19 @@ def test_what_is_no_picture_from_a_camera_is_refused(message: bytes) -> None:
         CameraFeed().put(message)
 
 
+def test_a_camera_that_shows_a_room_is_told_by_its_colour() -> None:
+    shares = []
+    for color in ((90, 90, 90), (20, 40, 200)):
+        feed = CameraFeed()
+        _, jpeg = cv2.imencode(".jpg", np.full((64, 64, 3), color, np.uint8))
+        feed.put(struct.pack("<d", 1.0) + jpeg.tobytes())
+        with feed.open() as clip:
+            pixels = next(clip).pixels
+            shares.append(clip.coloured)
+        assert pixels.shape == (64, 64)
+    assert shares == [0.0, 1.0]
+
+
 def test_a_read_of_a_camera_that_is_closed_ends() -> None:
     clip = CameraFeed().open()
     ended = threading.Event()
@@ -630,7 +664,7 @@ def test_a_code_lets_look_on_and_point_but_not_steer(room: Room) -> None:
         room.act(seat, "share", on=False)
         with pytest.raises(WebSocketDisconnect) as ended:
             hear(socket, lambda _: False)
-    assert ended.value.code == 4410
+    assert (ended.value.code, "code is no longer good" in ended.value.reason) == (4410, True)
     assert room.client.get(f"/watch/{code}/facts").status_code == 404
 
 
@@ -697,6 +731,18 @@ def test_wrong_codes_are_answered_slowly_and_soon_not_at_all(
         ) as socket,
     ):
         socket.receive_bytes()
+
+
+def test_a_mistyped_code_counts_once_not_for_the_page_too(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nerveseg.ui.live.watching._DELAY_S", 0.0)
+    _, code = shared(room)
+    others = TestClient(watch_app(room.desk), base_url="http://192.168.1.20:7870")
+    for wrong in ("AAAAAAAA", "BBBBBBBB", "CCCCCCCC", "DDDDDDDD"):
+        assert "Education only" in others.get(f"/watch/{wrong}").text
+        assert others.get(f"/watch/{wrong}/facts").status_code == 404
+    assert others.get(f"/watch/{code}/facts").status_code == 200
 
 
 def test_a_gate_opens_again_after_a_minute_and_forgets_a_right_code() -> None:

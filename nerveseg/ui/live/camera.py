@@ -17,6 +17,7 @@ from nerveseg.live.values import LiveFrame, LiveResult, LiveStatus
 from nerveseg.types import Frame
 from nerveseg.video.clip import Clip, check_size
 from nerveseg.video.headers import image_header
+from nerveseg.video.images import coloured_share, to_gray
 
 __all__ = ["CAMERA", "MAX_MESSAGE", "CameraFeed"]
 
@@ -108,14 +109,15 @@ class _CameraClip(Clip):
     def _frames(self) -> Iterator[Frame]:
         index, last_s = 0, -math.inf
         while True:
-            stamp, picture = self._feed.take(self._closing)
-            data = np.frombuffer(picture, np.uint8)
-            pixels = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
-            if pixels is None:
+            stamp, sent = self._feed.take(self._closing)
+            picture = cv2.imdecode(np.frombuffer(sent, np.uint8), cv2.IMREAD_COLOR)
+            if picture is None:
                 self._broken("a picture from the browser's camera can't be decoded")
                 continue
+            # A browser's first camera is most often one that shows the room.
+            self.coloured = coloured_share(np.asarray(picture, np.uint8))
             last_s = max(stamp / 1e3, last_s + 1e-4)
-            yield Frame(index, last_s, np.asarray(pixels, np.uint8))
+            yield Frame(index, last_s, to_gray(picture))
             index += 1
 
 
