@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 import subprocess
@@ -59,6 +60,30 @@ def test_the_app_is_served_at_the_source_as_from_a_device(run, monkeypatch, sour
     assert (served["live"], served["block"], served["port"]) == (uri, block, 7999)
     assert (served["share_host"], served["igtl_port"]) == ("127.0.0.1", 18945)
     assert not served["open_browser"]
+
+
+@pytest.mark.parametrize("verb", [("live", "phantom:axillary?size=96x96"), ("app",)])
+def test_the_log_is_added_to_a_file(run, monkeypatch, tmp_path, verb):
+    logger = logging.getLogger("nerveseg.live.journal")
+    fake = SimpleNamespace(serve=lambda **options: logger.info("drawn: state: live"))
+    monkeypatch.setitem(sys.modules, "nerveseg.ui", fake)
+    monkeypatch.setattr("nerveseg.ui", fake, raising=False)
+    path = tmp_path / "live.log"
+    for _ in range(2):
+        assert run(*verb, "--log", path).code == 0
+    logger.info("of another time")
+    lines = path.read_text("utf-8").splitlines()
+    assert len(lines) == 2
+    assert all(line.endswith("INFO nerveseg.live.journal: drawn: state: live") for line in lines)
+    assert_fails(run(*verb, "--log", tmp_path), "a folder has that name")
+
+
+def test_the_terminal_shows_no_password(run, monkeypatch):
+    fake = SimpleNamespace(serve=lambda on_ready, **options: on_ready("http://127.0.0.1:1/"))
+    monkeypatch.setitem(sys.modules, "nerveseg.ui", fake)
+    monkeypatch.setattr("nerveseg.ui", fake, raising=False)
+    told = run("live", "rtsp://doctor:secret@192.0.2.7/probe").out
+    assert "rtsp://192.0.2.7/probe is live at http://127.0.0.1:1/" in told
 
 
 def test_the_command_serves_the_page_at_its_source_until_it_is_stopped():

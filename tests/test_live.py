@@ -439,10 +439,33 @@ def test_an_analysis_that_fails_is_told_and_tried_again(script, heard):
     session.start()
     script.give()
     until(lambda: any("analysis failed" in keys(status) for status in heard.statuses))
+    assert "RuntimeError" in next(e.text for e in session.events if e.key == "analysis failed")
     script.give()
     until(lambda: len(heard.results) == 1)
     until(lambda: "analysis failed" not in keys(session.status))
     session.close()
+
+
+@pytest.mark.logs_errors
+def test_an_analysis_that_fails_each_time_is_logged_once(script, heard, caplog):
+    class Broken:
+        name = "broken"
+        calls = 0
+
+        def run(self, tensor):
+            self.calls += 1
+            raise RuntimeError("out of memory")
+
+    broken = Broken()
+    session = LiveSession(
+        "scripted:", Segmenter(fake_segmenter().spec, broken), opener=script, patience=QUICK
+    )
+    session.start()
+    for count in (1, 2):
+        script.give()
+        until(lambda count=count: broken.calls == count)
+    session.close()
+    assert [record.levelname for record in caplog.records].count("ERROR") == 1
 
 
 def test_somebody_elses_notices_are_told_with_the_sessions_own(session, heard):

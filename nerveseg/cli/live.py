@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nerveseg.cli.options import Browser, IgtlOut, Port, Share
+from nerveseg.cli.options import Browser, IgtlOut, Log, Port, Share
 
 __all__ = ["live"]
 
@@ -30,11 +30,13 @@ def live(
     browser: Browser = True,
     share: Share = None,
     igtl_out: IgtlOut = None,
+    log: Log = None,
 ) -> None:
     """Open the app at one source at once: overlay, needle and distances live. Ctrl-C ends it."""
     from nerveseg import ui
+    from nerveseg.cli.logfile import logging_to
     from nerveseg.video import sources
-    from nerveseg.video.address import Address
+    from nerveseg.video.address import Address, shown_uri
 
     uri = sources.live_uri(source)
     address = Address.parse(uri)
@@ -42,14 +44,15 @@ def live(
         sources.open(uri).close()  # says what is wrong here rather than on the page
     if block is None and address is not None and address.scheme == "phantom":
         block = address.place or None
-    ui.serve(
-        port=port,
-        open_browser=browser,
-        live=uri,
-        block=block,
-        share_host=share,
-        igtl_port=igtl_out,
-        on_ready=lambda address: typer.echo(
-            f"nerveseg: {source} is live at {address} (Ctrl-C ends it)"
-        ),
-    )
+    with logging_to(log):
+        ui.serve(
+            port=port,
+            open_browser=browser,
+            live=uri,
+            block=block,
+            share_host=share,
+            igtl_port=igtl_out,
+            on_ready=lambda page: typer.echo(
+                f"nerveseg: {shown_uri(source)} is live at {page} (Ctrl-C ends it)"
+            ),
+        )

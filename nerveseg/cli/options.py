@@ -7,7 +7,18 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-__all__ = ["Backend", "Browser", "Crop", "Every", "IgtlOut", "Model", "Port", "Share", "Threads"]
+__all__ = [
+    "Backend",
+    "Browser",
+    "Crop",
+    "Every",
+    "IgtlOut",
+    "Log",
+    "Model",
+    "Port",
+    "Share",
+    "Threads",
+]
 
 Every: TypeAlias = Annotated[int, typer.Option(min=1, help="Take every n-th frame of a clip.")]
 
@@ -53,5 +64,15 @@ IgtlOut: TypeAlias = Annotated[
         max=65535,
         help="Send a live session's overlay and needle out over OpenIGTLink, for 3D Slicer on "
         "this computer.",
+    ),
+]
+
+Log: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write to this file what happens in live sessions, and their figures every ten "
+        "seconds; added to what is in it.",
+        show_default=False,
     ),
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nerveseg.cli.options import Browser, IgtlOut, Port, Share
+from nerveseg.cli.options import Browser, IgtlOut, Log, Port, Share
 
 __all__ = ["app"]
 
@@ -19,15 +19,20 @@ def app(
     browser: Browser = True,
     share: Share = None,
     igtl_out: IgtlOut = None,
+    log: Log = None,
 ) -> None:
     """Open the web app: replay a clip, or scan live, with overlays. Ctrl-C ends it."""
     from nerveseg import ui
+    from nerveseg.cli.logfile import logging_to
 
-    ui.serve(
-        host=host,
-        port=port,
-        open_browser=browser,
-        share_host=share,
-        igtl_port=igtl_out,
-        on_ready=lambda address: typer.echo(f"nerveseg: the app is at {address} (Ctrl-C ends it)"),
-    )
+    with logging_to(log):
+        ui.serve(
+            host=host,
+            port=port,
+            open_browser=browser,
+            share_host=share,
+            igtl_port=igtl_out,
+            on_ready=lambda address: typer.echo(
+                f"nerveseg: the app is at {address} (Ctrl-C ends it)"
+            ),
+        )

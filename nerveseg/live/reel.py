@@ -20,7 +20,7 @@ from nerveseg.live.settings import DeviceSettings
 from nerveseg.live.values import LiveFrame, LiveResult
 from nerveseg.results import RESULTS, Lines, record
 from nerveseg.types import Box, Frame, GrayImage
-from nerveseg.video.address import Address
+from nerveseg.video.address import shown_uri
 from nerveseg.video.lossless import LosslessWriter
 from nerveseg.video.recorded import ABOUT, EVENTS, FORMAT, Part
 from nerveseg.video.sinks import write_bytes
@@ -56,13 +56,12 @@ def about_entries(
     ``kind`` is ``recording`` or ``snapshot``, ``source`` the address of what is recorded, and
     ``block`` the block that was scanned for. A password in the address is left out.
     """
-    address = Address.parse(source)
     return {
         "format": FORMAT,
         "kind": kind,
         "software": f"nerveseg {__version__}",
         "started": clock_text(started_at),
-        "source": source if address is None else address.shown,
+        "source": shown_uri(source),
         "block": block,
         "settings": _entries(settings),
         "outside_the_image": _KEPT if settings.crop == "off" else "blacked out",

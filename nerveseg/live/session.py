@@ -35,7 +35,7 @@ from nerveseg.live.values import Listener, LiveFrame, LiveResult, LiveStatus, Mo
 from nerveseg.live.watch import NOTICES, PictureWatch, pace_notices
 from nerveseg.types import Box, Frame, FrameResult, GrayImage
 from nerveseg.video import sources
-from nerveseg.video.address import Address
+from nerveseg.video.address import shown_uri
 from nerveseg.video.clip import Clip
 from nerveseg.vision.segment import Segmenter
 
@@ -67,8 +67,7 @@ class LiveSession:
         patience: Patience | None = None,
     ) -> None:
         self.uri = uri
-        address = Address.parse(uri)
-        self._journal = Journal(uri if address is None else address.shown)
+        self._journal = Journal(shown_uri(uri))
         self._segmenter = segmenter
         self._settings = settings or DeviceSettings()
         self._block = None if block is None else anatomy.default().block(block)
@@ -308,17 +307,18 @@ class LiveSession:
                 crop = self._settings.crop
                 for result in pipeline.run(shots, self._segmenter, crop=_crop(crop)):
                     self._found(shots.last, result, crop)
-            except Exception as error:
-                # A picture that the analysis can't stand mustn't end the session.
-                _logger.exception("analysing a live frame failed")
+            except Exception as error:  # noqa: BLE001 - no picture may end the session
                 self._fail(error)
                 self._closed.wait(_FAILED_PAUSE_S)
 
     def _fail(self, error: Exception) -> None:
         words = str(error) if isinstance(error, NervesegError) else type(error).__name__
-        advice = "it is tried again; the log tells more"
-        self._trouble = Notice("analysis failed", f"The analysis failed: {words}", advice)
-        self._journal.note("analysis failed", words)
+        advice = "it is tried again; with --log FILE the file tells more"
+        trouble = Notice("analysis failed", f"The analysis failed: {words}", advice)
+        if trouble != self._trouble:  # once, however often it is tried
+            unexpected = not isinstance(error, NervesegError)
+            _logger.error("analysing a live frame failed: %s", words, exc_info=unexpected)
+        self._trouble = trouble
 
     def _found(self, shot: LiveFrame, result: FrameResult, crop: Crop) -> None:
         with self._lock:

@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 
 from nerveseg.errors import SourceError
 
-__all__ = ["Address", "flag", "number_between", "picture_size", "text"]
+__all__ = ["Address", "flag", "number_between", "picture_size", "shown_uri", "text"]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 """Two characters at least: one letter is a drive, as in ``C:\\clip.mp4``."""
@@ -93,6 +93,12 @@ class Address:
         query = urlencode(pairs)
         uri = f"{self.scheme}:{self.place}{'?' if query else ''}{query}"
         return Address(self.scheme, self.place, query, uri)
+
+
+def shown_uri(uri: str) -> str:
+    """``uri`` as it may be shown, logged and kept: without a user's name and password."""
+    address = Address.parse(uri)
+    return uri if address is None else address.shown
 
 
 def flag(given: str) -> bool:
