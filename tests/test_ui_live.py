@@ -31,7 +31,7 @@ from nerveseg.ui.live.desk import Desk, LiveLimits
 from nerveseg.ui.live.hub import Hub
 from nerveseg.ui.live.orders import Seen, block_of, settings_of, uri_of
 from nerveseg.ui.live.routes import router as live_router
-from nerveseg.ui.live.seat import CODE_LETTERS, device_of
+from nerveseg.ui.live.seat import CODE_LETTERS, device_of, kept_for
 from nerveseg.ui.live.watching import Gate
 from nerveseg.ui.server import watch_app
 from tests.discs import SIZE, fake_segmenter
@@ -297,17 +297,20 @@ def test_a_block_is_one_of_the_syllabus_or_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "device"),
+    ("uri", "device", "kept"),
     [
-        ("uvc:0?size=1280x720", "uvc:0"),
-        ("uvc:/dev/video0", "uvc:0"),
-        ("phantom:axillary?needle", "phantom:axillary"),
-        ("rtsp://me:secret@host/a?channel=2", "rtsp://host/a?channel=2"),
-        ("clips/one.mp4", "clips/one.mp4"),
+        # A crop and a scale are in pixels of one size.
+        ("uvc:0?fps=30&size=1280x720", "uvc:0", "uvc:0?size=1280x720"),
+        ("uvc:/dev/video0", "uvc:0", "uvc:0"),
+        ("phantom:axillary?needle", "phantom:axillary", "phantom:axillary"),
+        ("rtsp://me:secret@host/a?size=2", "rtsp://host/a?size=2", "rtsp://host/a?size=2"),
+        ("clips/one.mp4", "clips/one.mp4", "clips/one.mp4"),
     ],
 )
-def test_a_device_is_known_by_its_name_without_options_and_passwords(uri: str, device: str) -> None:
-    assert device_of(uri) == device
+def test_a_device_is_known_by_its_name_without_options_and_passwords(
+    uri: str, device: str, kept: str
+) -> None:
+    assert (device_of(uri), kept_for(uri)) == (device, kept)
 
 
 # --- the routes ------------------------------------------------------------------------------
@@ -457,6 +460,24 @@ def test_a_source_that_failed_may_be_tried_again(room: Room) -> None:
     room.opener.gone.clear()
     with room.view(room.start()) as socket:
         hear(socket, lambda header: header["frame"] is not None)
+
+
+@pytest.mark.parametrize(
+    ("uri", "played"),
+    [
+        ("phantom:axillary?needle", "phantom:axillary?needle&loop&realtime"),
+        ("clip.mp4", "file:clip.mp4?realtime"),
+        (DISCS, DISCS),
+    ],
+)
+def test_what_was_recorded_is_played_at_its_own_pace(room: Room, uri: str, played: str) -> None:
+    assert room.start(uri)["uri"] == played
+
+
+def test_a_name_too_long_for_a_file_is_told_as_such(room: Room) -> None:
+    with room.view(room.start("clip:" + "x" * 400)) as socket:
+        status = hear(socket, lambda one: (one["status"] or {}).get("notices"))["status"]
+        assert "xxx" in status["notices"][0]["text"] or "name" in status["notices"][0]["text"]
 
 
 def test_more_sources_than_can_be_run_are_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import cv2
@@ -16,7 +17,7 @@ from nerveseg.live.settings import SettingsStore
 from nerveseg.live.values import Listener
 from nerveseg.ui.live.camera import CAMERA, CameraFeed
 from nerveseg.ui.live.keeper import Keeper
-from nerveseg.ui.live.seat import Seat, device_of
+from nerveseg.ui.live.seat import Seat, device_of, kept_for
 from nerveseg.video import sources
 from nerveseg.video.clip import Clip
 from nerveseg.vision.segment import Segmenter
@@ -64,16 +65,19 @@ class Desk:
     def start(self, uri: str, *, block: str | None = None) -> Seat:
         """A new session on ``uri``, watching for the structures of ``block``.
 
+        A recording is played at its own pace, a phantom without end.
         Raises `StoreError` where the device, or the app, is taken; `ModelError` without a model.
         """
+        with suppress(OSError):  # a name that is too long for a path: opening it tells so
+            uri = sources.live_uri(uri)
         with self._lock:
-            device = device_of(uri)
+            device, kept = device_of(uri), kept_for(uri)
             self._make_room(device)
-            settings = self._store.load(device)
+            settings = self._store.load(kept)
             session = LiveSession(
                 uri, self.segmenter, settings=settings, block=block, opener=self._opener
             )
-            return self._seat(session, device)
+            return self._seat(session, device, kept)
 
     def camera(self, feed: CameraFeed, *, block: str | None = None) -> Seat:
         """A new session on what a page sends of its own camera."""
@@ -84,7 +88,7 @@ class Desk:
                 CAMERA, self.segmenter, settings=settings, block=block, opener=feed.open
             )
             session.add_listener(feed)
-            return self._seat(session, CAMERA, feed)
+            return self._seat(session, CAMERA, CAMERA, feed)
 
     @property
     def recordings(self) -> Recordings:
@@ -131,12 +135,15 @@ class Desk:
         for seat in self.seats:
             self.stop(seat)
 
-    def _seat(self, session: LiveSession, device: str, feed: CameraFeed | None = None) -> Seat:
+    def _seat(
+        self, session: LiveSession, device: str, kept: str, feed: CameraFeed | None = None
+    ) -> Seat:
         for listener in self._listeners:
             session.add_listener(listener)
         seat = Seat(
             session,
             device=device,
+            kept=kept,
             store=self._store,
             keeper=Keeper(session, self._recordings),
             away_s=self._limits.away_s,

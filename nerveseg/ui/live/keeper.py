@@ -13,7 +13,7 @@ from nerveseg.live.recorder import Recorder
 from nerveseg.live.session import LiveSession
 from nerveseg.live.settings import DeviceSettings
 from nerveseg.live.values import LiveResult
-from nerveseg.ui.live.orders import shown_uri
+from nerveseg.video.address import shown_uri
 
 __all__ = ["Keeper"]
 
@@ -34,7 +34,7 @@ class Keeper:
             self._let_go()
             self._recorder = recorder = Recorder(
                 self._recordings.new(self._name),
-                source=shown_uri(self._session.uri),
+                source=self._session.uri,
                 settings=self._session.settings,
                 block=self._session.block,
             )
@@ -61,7 +61,7 @@ class Keeper:
         return snapshot.save(
             self._recordings.new(f"{self._name} snapshot"),
             result,
-            source=shown_uri(self._session.uri),
+            source=self._session.uri,
             settings=self._session.settings,
             device=dict(self._session.status.source),
             block=self._session.block,

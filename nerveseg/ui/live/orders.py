@@ -11,10 +11,9 @@ from nerveseg import anatomy
 from nerveseg.errors import SourceError
 from nerveseg.live.settings import Crop, DeviceSettings
 from nerveseg.types import Box, Point
-from nerveseg.video.address import Address
 from nerveseg.video.calibration import mm_per_px_from_depth, mm_per_px_from_points
 
-__all__ = ["MAX_URI", "Seen", "block_of", "number", "settings_of", "shown_uri", "uri_of"]
+__all__ = ["MAX_URI", "Seen", "block_of", "number", "settings_of", "uri_of"]
 
 MAX_URI = 500
 """Letters that a source's address may have."""
@@ -40,12 +39,6 @@ def uri_of(raw: object) -> str:
             "phantom:axillary?needle"
         )
     return uri
-
-
-def shown_uri(uri: str) -> str:
-    """The address without a user's name and password."""
-    address = Address.parse(uri)
-    return uri if address is None else address.shown
 
 
 def block_of(raw: object) -> str | None:

@@ -13,10 +13,10 @@ from nerveseg.live.settings import DeviceSettings, SettingsStore
 from nerveseg.types import Box
 from nerveseg.ui.live.hub import Hub
 from nerveseg.ui.live.keeper import Keeper
-from nerveseg.ui.live.orders import Seen, block_of, settings_of, shown_uri
-from nerveseg.video.address import Address
+from nerveseg.ui.live.orders import Seen, block_of, settings_of
+from nerveseg.video.address import Address, shown_uri
 
-__all__ = ["CODE_LETTERS", "Seat", "device_of"]
+__all__ = ["CODE_LETTERS", "Seat", "device_of", "kept_for"]
 
 CODE_LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 """What a code is made of: nothing that is taken for something else when it is read out."""
@@ -30,6 +30,7 @@ _WHOLE = frozenset({"rtsp", "rtsps", "http", "https"})
 class Seat:
     """A session with its hub. Whoever has the ``token`` steers it; ``code`` lets look on.
 
+    Only one session may have the ``device``; its settings are in ``store`` under ``kept``.
     When the steering page has been gone for ``away_s`` seconds, ``on_left`` is called; ``left``
     tells that it is gone.
     """
@@ -39,6 +40,7 @@ class Seat:
         session: LiveSession,
         *,
         device: str,
+        kept: str,
         store: SettingsStore,
         keeper: Keeper,
         away_s: float,
@@ -48,7 +50,7 @@ class Seat:
         self.id = secrets.token_urlsafe(12)
         self.token = secrets.token_urlsafe(24)
         self.code: str | None = None
-        self.device = device
+        self.device, self._kept = device, kept
         self.session = session
         self.hub = Hub(facts=self._facts, stamp_of=stamp_of)
         self._store = store
@@ -90,7 +92,7 @@ class Seat:
         settings = settings_of(raw, self.session.settings, self._seen())
         self.session.change(settings)
         self._keeper.change(settings)
-        self._store.save(self.device, settings)
+        self._store.save(self._kept, settings)
 
     def watch_for(self, raw: object) -> None:
         """Watch for another block's structures."""
@@ -151,7 +153,7 @@ class Seat:
 
 
 def device_of(uri: str) -> str:
-    """What settings are kept for, and what only one session may have: a name without options."""
+    """What only one session may have: a name without options."""
     address = Address.parse(uri)
     if address is None or address.scheme in _WHOLE:
         return shown_uri(uri)
@@ -159,6 +161,16 @@ def device_of(uri: str) -> str:
     if address.scheme == "uvc":
         place = place.removeprefix("/dev/video")
     return f"{address.scheme}:{place}"
+
+
+def kept_for(uri: str) -> str:
+    """What settings are kept for: a device at the size that is asked of it.
+
+    A crop and a scale are in pixels: at another size they would be wrong.
+    """
+    address, device = Address.parse(uri), device_of(uri)
+    size = "" if address is None else address.split(("size",))[0].query
+    return f"{device}?{size}" if size and "?" not in device else device
 
 
 def _told(settings: DeviceSettings) -> str | list[int]:
