@@ -20,6 +20,7 @@ __all__ = ["frame_json", "overlay_of", "pack", "pointer_json", "status_json", "w
 
 _LENGTH = struct.Struct("<I")
 _PARTS = ("frame", "overlay", "status", "pointer")
+_TO_WATCHERS = {"slow analysis": "The trainee's computer is too slow for every frame"}
 
 
 def pack(parts: Mapping[str, bytes], picture: bytes = b"") -> bytes:
@@ -80,7 +81,8 @@ def watched_json(status: LiveStatus, more: Mapping[str, Any]) -> bytes:
     """
     notices = [asdict(one) for one in status.notices if one.key in NOTICES]
     for notice in notices:
-        notice["text"] = NOTICES[notice["key"]].text
+        key = notice["key"]
+        notice["text"] = _TO_WATCHERS.get(key, NOTICES[key].text)
     told = {key: more[key] for key in ("watching", "mirrored", "block") if key in more}
     return _json(_figures(status) | {"notices": notices} | told)
 
