@@ -272,6 +272,16 @@ def test_what_never_could_be_opened_fails_with_its_own_words(heard):
     assert live_threads() == []
 
 
+def test_what_is_there_but_shows_nothing_yet_is_waited_for(session, script, heard):
+    """A grabber before its scanner is switched on, a server before it scans."""
+    script.fail(SourceError("it is open, but gave no picture for 4 s; is it scanning?"))
+    until(lambda: session.status.state == "lost" and script.openings >= 2)
+    assert "is it scanning?" in next(event.text for event in session.events)
+    script.give()
+    until(lambda: len(heard.frames) == 1)
+    until(lambda: session.status.state == "live")
+
+
 def test_freezing_stands_still_at_a_frame_and_analyses_that_very_frame(script, heard):
     session, gate = gated(script, heard)
     script.give()

@@ -136,12 +136,13 @@ class Capture:
 
     def _is_over(self, reader: _Reader) -> bool:
         """Whether trying again is no use: a recording's end, be it a broken one, or a source that
-        never was there.
+        was never there. One that is, but shows nothing yet, may wait for its scanner.
         """
         if reader.ended:
             self._set("ended", None)
             return True
-        if reader.expected and (self._state == "opening" or reader.played):
+        never_there = self._state == "opening" and not reader.opened
+        if reader.expected and (never_there or reader.played):
             self._set("failed", reader.problem)
             self._on_problem(reader.problem or "")
             return True
@@ -188,6 +189,7 @@ class _Reader:
         self.cancelled = False
         self.ended = False
         self.expected = False
+        self.opened = False
         self.played = False
         self.frames = 0
         self.problem: str | None = None
@@ -210,7 +212,8 @@ class _Reader:
     def _read(self) -> None:
         try:
             with self._open_clip() as clip:
-                self._clip, self._sign_s, self.played = clip, time.monotonic(), not clip.live
+                self._clip, self._sign_s = clip, time.monotonic()
+                self.opened, self.played = True, not clip.live
                 if not self.cancelled:
                     self._opened(clip)
                     self._read_all(clip)

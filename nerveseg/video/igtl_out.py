@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from contextlib import suppress
+import time
 from typing import Final
 
 from nerveseg.errors import StoreError
@@ -25,7 +25,7 @@ _FRESH_S: Final = 0.5
 """A tip that is not renewed for so long, in seconds, is told to be lost."""
 
 _SLOW_S: Final = 2.0
-"""A client that takes nothing for so long, in seconds, is left."""
+"""A client that takes longer than that, in seconds, over one result is left."""
 
 _MOST_CLIENTS: Final = 8
 _TICK_S: Final = 0.2
@@ -35,7 +35,7 @@ class IgtlServer:
     """Sends results to all that connect, from threads of its own.
 
     `send` never waits: each client gets the newest result when it is ready for it, and one that
-    takes nothing is left. When no result comes for half a second, the tip is told to be lost.
+    is too slow is left. When no result comes for half a second, the tip is told to be lost.
     ``host`` is this computer alone by default, ``port`` 0 takes a free one and `port` tells
     which. Raises `StoreError` if the port can't be had, `SourceError` without pyigtl.
     """
@@ -84,8 +84,12 @@ class IgtlServer:
         # A thread that waits to accept is not woken by a close on every system.
         self._listening.settimeout(_TICK_S)
         while not self._closing:
-            with suppress(OSError):
+            try:
                 self._take_in(self._listening.accept()[0])
+            except TimeoutError:
+                continue
+            except OSError:
+                time.sleep(_TICK_S)  # too many open files, say: it would fail at once again
 
     def _take_in(self, peer: socket.socket) -> None:
         with self._news:
