@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -210,6 +211,14 @@ class LivePage(Page):
             if tab.text.strip() == name:
                 tab.click()
 
+    def until(self, condition: object, seconds: float = 60) -> None:
+        """As for any page; a failure tells what the page says."""
+        try:
+            super().until(condition, seconds)
+        except TimeoutException as error:
+            error.msg = self.driver.execute_script("return document.body.innerText")
+            raise
+
     def replay(self, name: str) -> WebElement:
         """A part of the Replay tab, which is on the same page."""
         return self.driver.find_element(
@@ -247,8 +256,15 @@ class LivePage(Page):
         return stands and self.painted_frame == self.overlaid_frame
 
     def picture(self) -> Picture:
-        """What is on the stage now, red, green, blue, cut to the source's own picture."""
-        return self.cut(self.screenshot("stage")[1:-1, 1:-1])  # its border lies inside
+        """What is on the stage now, red, green, blue, cut to the source's own picture.
+
+        Without what is said of it, such as that this computer is too slow.
+        """
+        show = "document.querySelector('.nv-live .nv-bottom').style.visibility = arguments[0]"
+        self.driver.execute_script(show, "hidden")
+        painted = self.screenshot("stage")
+        self.driver.execute_script(show, "")
+        return self.cut(painted[1:-1, 1:-1])  # its border lies inside
 
     def click_at(self, x: float, y: float) -> None:
         """Click on a point of the picture, given in the source's pixels."""

@@ -70,9 +70,13 @@ export class Orders {
   }
 
   async record() {
-    const on = !this.live.status?.recording;
+    const { status, saying } = this.live;
+    const on = !status?.recording;
+    if (!on) saying.toast("Writing the end of the recording…", { stays: true }); // a busy disk takes a while
     const folder = await this.act("record", { on });
-    if (folder && !on) this.offer("Recorded", folder);
+    if (on) return;
+    if (folder) this.offer("Recorded", folder);
+    else saying.toast(null);
   }
 
   async snapshot() {
