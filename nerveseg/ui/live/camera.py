@@ -11,13 +11,14 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from nerveseg.errors import SourceError
 from nerveseg.live.values import LiveFrame, LiveResult, LiveStatus
 from nerveseg.types import Frame
 from nerveseg.video.clip import Clip, check_size
 from nerveseg.video.headers import image_header
-from nerveseg.video.images import coloured_share, to_gray
+from nerveseg.video.images import coloured_share
 
 __all__ = ["CAMERA", "MAX_MESSAGE", "CameraFeed"]
 
@@ -31,6 +32,8 @@ _MAX_PIXELS = 1920 * 1080
 _LEAST_STEP_S = 1 / 40
 _STAMP = struct.Struct("<d")
 _STAMPS_KEPT = 64
+_LOOKED_AT = 10
+"""Every how many pictures it is looked whether they have a colour: decoding it takes time."""
 
 
 class CameraFeed:
@@ -110,15 +113,22 @@ class _CameraClip(Clip):
         index, last_s = 0, -math.inf
         while True:
             stamp, sent = self._feed.take(self._closing)
-            picture = cv2.imdecode(np.frombuffer(sent, np.uint8), cv2.IMREAD_COLOR)
-            if picture is None:
+            data = np.frombuffer(sent, np.uint8)
+            pixels = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+            if pixels is None:
                 self._broken("a picture from the browser's camera can't be decoded")
                 continue
-            # A browser's first camera is most often one that shows the room.
-            self.coloured = coloured_share(np.asarray(picture, np.uint8))
+            if index % _LOOKED_AT == 0:
+                self.coloured = _coloured(data)
             last_s = max(stamp / 1e3, last_s + 1e-4)
-            yield Frame(index, last_s, to_gray(picture))
+            yield Frame(index, last_s, np.asarray(pixels, np.uint8))
             index += 1
+
+
+def _coloured(data: npt.NDArray[np.uint8]) -> float | None:
+    """A browser's first camera is most often one that shows the room."""
+    small = cv2.imdecode(data, cv2.IMREAD_REDUCED_COLOR_4)
+    return None if small is None else coloured_share(np.asarray(small, np.uint8))
 
 
 def _read(message: bytes) -> tuple[float, bytes]:
