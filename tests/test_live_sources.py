@@ -624,6 +624,11 @@ def test_no_text_at_all_makes_an_address_crash(text):
         assert text.endswith(address.query)
 
 
+def test_a_name_longer_than_any_file_can_have_is_refused_in_a_line():
+    with pytest.raises(SourceError, match="check the path"):
+        sources.open("file:" + 300 * "a")
+
+
 def test_a_file_may_be_named_like_an_address(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     files.write_image(tmp_path / "scan:2.png")

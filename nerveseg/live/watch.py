@@ -151,8 +151,10 @@ class PictureWatch:
         """
         self.distinct = self._last is None or _differ(self._last, pixels, region)
         self._last, self._now_s = pixels, now_s
-        wrong = set() if self.distinct else {"frozen"}
-        wrong.update(_wrong_with(pixels, region))
+        wrong = set(_wrong_with(pixels, region))
+        # A picture without a signal stands still too, which is not what is to be seen to.
+        if not self.distinct and not wrong & {"black", "blank"}:
+            wrong.add("frozen")
         if coloured is not None and coloured > _COLOURED_SHARE:
             wrong.add("no ultrasound")
         for key in [key for key in self._since_s if key not in wrong]:

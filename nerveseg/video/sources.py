@@ -100,7 +100,13 @@ def live_uri(uri: str) -> str:
 
 
 def _open_path(path: Path, *, stride: int) -> Clip:
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:  # a name longer than any can be, say
+        raise SourceError(
+            f"can't read {str(path)[:80]}: {error.strerror}; check the path"
+        ) from error
+    if is_folder:
         kind = RecordedClip if is_recording(path) else FolderClip
         return kind(path, stride=stride)
     return _opener(path)(path, stride=stride)
