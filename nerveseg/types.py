@@ -78,6 +78,15 @@ class Box:
         """Row and column slices, so that ``pixels[box.slices]`` is the box's content."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    def union(self, other: Box) -> Box:
+        """The smallest box that holds both."""
+        return Box(
+            min(self.left, other.left),
+            min(self.top, other.top),
+            max(self.right, other.right),
+            max(self.bottom, other.bottom),
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:

@@ -19,12 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nerveseg import anatomy
+from nerveseg.address import Address
 from nerveseg.errors import SourceError, StoreError
 from nerveseg.live.outlet import Outlet
 from nerveseg.live.values import LiveFrame, LiveResult, LiveStatus
 from nerveseg.types import Box, Frame, FrameResult, Needle, NeedleState, Segmentation
 from nerveseg.video import igtl, sources
-from nerveseg.video.address import Address
 from nerveseg.video.device import Patience
 from nerveseg.video.igtl import IgtlFeed
 from nerveseg.video.igtl_out import IgtlServer

@@ -21,9 +21,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nerveseg.address import Address
 from nerveseg.errors import SourceError
 from nerveseg.video import sources
-from nerveseg.video.address import Address
 from nerveseg.video.cameras import open_camera
 from nerveseg.video.device import DeviceClock, Patience
 from nerveseg.video.paced import PacedClip

@@ -34,9 +34,9 @@ def live(
 ) -> None:
     """Open the app at one source at once: overlay, needle and distances live. Ctrl-C ends it."""
     from nerveseg import ui
+    from nerveseg.address import Address, shown_uri
     from nerveseg.cli.logfile import logging_to
     from nerveseg.video import sources
-    from nerveseg.video.address import Address, shown_uri
 
     uri = sources.live_uri(source)
     address = Address.parse(uri)

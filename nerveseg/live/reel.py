@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from nerveseg import __version__
+from nerveseg.address import shown_uri
 from nerveseg.errors import StoreError
 from nerveseg.live.settings import DeviceSettings
 from nerveseg.live.values import LiveFrame, LiveResult
 from nerveseg.results import RESULTS, Lines, record
 from nerveseg.types import Box, Frame, GrayImage
-from nerveseg.video.address import shown_uri
 from nerveseg.video.lossless import LosslessWriter
 from nerveseg.video.recorded import ABOUT, EVENTS, FORMAT, Part
 from nerveseg.video.sinks import write_bytes

@@ -22,6 +22,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from nerveseg import anatomy, pipeline
+from nerveseg.address import shown_uri
 from nerveseg.errors import NervesegError
 from nerveseg.live.capture import Capture, Patience
 from nerveseg.live.clock import SessionClock
@@ -35,7 +36,6 @@ from nerveseg.live.values import Listener, LiveFrame, LiveResult, LiveStatus, Mo
 from nerveseg.live.watch import NOTICES, PictureWatch, pace_notices
 from nerveseg.types import Box, Frame, FrameResult, GrayImage
 from nerveseg.video import sources
-from nerveseg.video.address import shown_uri
 from nerveseg.video.clip import Clip
 from nerveseg.vision.segment import Segmenter
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
+from nerveseg.address import Address, flag
 from nerveseg.errors import SourceError
 from nerveseg.phantom.phantom import Phantom
 from nerveseg.phantom.values import Difficulty
@@ -14,8 +14,6 @@ __all__ = ["DEFAULT_FRAMES", "parse_uri"]
 
 DEFAULT_FRAMES: Final = 120
 _SCHEME = "phantom:"
-_YES = ("", "1", "true", "yes")
-_NO = ("0", "false", "no")
 
 
 def parse_uri(uri: str) -> tuple[Phantom, int]:
@@ -31,25 +29,12 @@ def parse_uri(uri: str) -> tuple[Phantom, int]:
     if not uri.startswith(_SCHEME):
         raise SourceError(f"{uri!r} is no phantom address; expected phantom:BLOCK?key=value")
     block, _, query = uri.removeprefix(_SCHEME).partition("?")
-    values = _read(query, uri)
+    address = Address("phantom", block, query, uri)
+    values = address.options(_READERS, called="key")
     frames = values.pop("frames", DEFAULT_FRAMES)
     knobs = {name: values.pop(key) for key, name in _KNOBS.items() if key in values}
     phantom = Phantom(block or "axillary", difficulty=Difficulty(**knobs), **values)
     return phantom, frames
-
-
-def _read(query: str, uri: str) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key, text in parse_qsl(query, keep_blank_values=True):
-        if key not in _READERS:
-            raise SourceError(f"{uri!r}: unknown key {key!r}; known are {', '.join(_READERS)}")
-        if key in values:
-            raise SourceError(f"{uri!r}: {key!r} is given twice; give it once")
-        try:
-            values[key] = _READERS[key](text)
-        except ValueError as error:
-            raise SourceError(f"{uri!r}: {key}={text!r} {error}") from error
-    return values
 
 
 def _count(low: int) -> Callable[[str], int]:
@@ -66,12 +51,6 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise ValueError("is not a number") from None
-
-
-def _flag(text: str) -> bool:
-    if text.lower() not in _YES + _NO:
-        raise ValueError("is neither yes nor no")
-    return text.lower() in _YES
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -94,7 +73,7 @@ _KNOBS: Final = {
 _READERS: Final[dict[str, Callable[[str], Any]]] = {
     "seed": _count(0),
     "frames": _count(1),
-    "needle": _flag,
+    "needle": flag,
     "probe": str,
     "size": _size,
     **dict.fromkeys(_KNOBS, _number),

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import cv2
 
+from nerveseg.address import Address, number_between, picture_size
 from nerveseg.errors import SourceError
-from nerveseg.video.address import Address, number_between, picture_size
 from nerveseg.video.captures import Capture, CaptureFeed, Wishes
 from nerveseg.video.clip import Clip
 from nerveseg.video.device import DeviceClip, Patience

@@ -124,7 +124,7 @@ class RegionTracker:
 
     def _learn(self, found: Box | None) -> None:
         if found is not None:
-            self._region = found if self._region is None else _union(self._region, found)
+            self._region = found if self._region is None else self._region.union(found)
             self._seen += 1
 
 
@@ -225,13 +225,4 @@ def _snap(box: Box, whole: Box, *, reach: int) -> Box:
         0 if box.top <= reach else box.top,
         whole.right if box.right >= whole.right - reach else box.right,
         whole.bottom if box.bottom >= whole.bottom - reach else box.bottom,
-    )
-
-
-def _union(one: Box, other: Box) -> Box:
-    return Box(
-        min(one.left, other.left),
-        min(one.top, other.top),
-        max(one.right, other.right),
-        max(one.bottom, other.bottom),
     )

@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from nerveseg.address import Address, text
 from nerveseg.errors import SourceError
 from nerveseg.types import GrayImage
-from nerveseg.video.address import Address, text
 from nerveseg.video.calibration import Scale
 from nerveseg.video.clip import MAX_CLIP_PIXELS, Clip, check_size
 from nerveseg.video.device import DeviceClip, Patience, Promise, Shot

@@ -30,8 +30,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, Protocol
 
+from nerveseg.address import Address, flag
 from nerveseg.errors import SourceError
-from nerveseg.video.address import Address, flag
 from nerveseg.video.cameras import open_camera
 from nerveseg.video.clip import Clip
 from nerveseg.video.containers import container_kind

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
+from nerveseg.address import Address
 from nerveseg.errors import SourceError
-from nerveseg.video.address import Address
 from nerveseg.video.captures import Capture, CaptureFeed, UndecodableError, four_letters
 from nerveseg.video.clip import Clip
 from nerveseg.video.device import DeviceClip, Patience

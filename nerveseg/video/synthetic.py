@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from itertools import count, islice
 from typing import Any, Final
 
+from nerveseg.address import Address, flag, number_between
 from nerveseg.phantom import Phantom, parse_uri
 from nerveseg.types import Frame
-from nerveseg.video.address import Address, flag, number_between
 from nerveseg.video.clip import Clip
 from nerveseg.video.paced import PacedClip
 

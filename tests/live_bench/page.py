@@ -15,19 +15,13 @@ import numpy as np
 import psutil
 from selenium import webdriver
 
+from tests.browser import FLAGS
 from tests.live_bench.timecode import BLOCKS, NUMBER_BITS, ROWS, TICK_BITS, TICK_S
 
 __all__ = ["APP", "PLAIN", "Seen", "browser", "install", "look", "tree"]
 
 _FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+    *FLAGS,
     # Windows beside each other are all looked at.
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",

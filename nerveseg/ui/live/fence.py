@@ -44,18 +44,9 @@ class Fence:
         if found is None:
             return
         self._looks += 1
-        self._box = found if self._box is None else _union(self._box, found)
+        self._box = found if self._box is None else self._box.union(found)
 
 
 def _kind(shot: LiveFrame) -> tuple[int, tuple[int, ...]]:
     # What is plugged in again, or changes its size, may show its chrome elsewhere.
     return shot.opening, shot.frame.pixels.shape
-
-
-def _union(one: Box, other: Box) -> Box:
-    return Box(
-        min(one.left, other.left),
-        min(one.top, other.top),
-        max(one.right, other.right),
-        max(one.bottom, other.bottom),
-    )

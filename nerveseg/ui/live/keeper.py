@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from nerveseg.address import shown_uri
 from nerveseg.errors import StoreError
 from nerveseg.live import snapshot
 from nerveseg.live.keeping import Recordings
@@ -13,7 +14,6 @@ from nerveseg.live.recorder import Recorder
 from nerveseg.live.session import LiveSession
 from nerveseg.live.settings import DeviceSettings
 from nerveseg.live.values import LiveResult
-from nerveseg.video.address import shown_uri
 
 __all__ = ["Keeper"]
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nerveseg.address import Address, shown_uri
 from nerveseg.errors import SourceError, StoreError
 from nerveseg.live.session import LiveSession
 from nerveseg.live.settings import DeviceSettings, SettingsStore
@@ -14,7 +15,6 @@ from nerveseg.types import Box
 from nerveseg.ui.live.hub import Hub
 from nerveseg.ui.live.keeper import Keeper
 from nerveseg.ui.live.orders import Seen, block_of, settings_of
-from nerveseg.video.address import Address, shown_uri
 
 __all__ = ["CODE_LETTERS", "Seat", "device_of", "kept_for"]
 

@@ -61,8 +61,12 @@ class Address:
         """What stands behind the question mark, without the values."""
         return tuple(key for key, _ in parse_qsl(self.query, keep_blank_values=True))
 
-    def options(self, readers: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+    def options(
+        self, readers: Mapping[str, Callable[[str], Any]], *, called: str = "option"
+    ) -> dict[str, Any]:
         """The values behind the question mark, each read by its reader.
+
+        ``called`` is what an unknown one is called in the error.
 
         A reader raises `ValueError` with what is wrong, such as "is not a number". Raises
         `SourceError` for that, and for a key that has no reader or is given twice.
@@ -71,7 +75,7 @@ class Address:
         for key, given in parse_qsl(self.query, keep_blank_values=True):
             if key not in readers:
                 raise SourceError(
-                    f"{self.shown!r}: unknown option {key!r}; known are {', '.join(readers)}"
+                    f"{self.shown!r}: unknown {called} {key!r}; known are {', '.join(readers)}"
                 )
             if key in values:
                 raise SourceError(f"{self.shown!r}: {key!r} is given twice; give it once")
