@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +98,26 @@ def test_auto_measures_once_and_remembers(
 
     monkeypatch.setattr(backends, "_measure", measuring)
     assert Segmenter.load(model).backend_name == chosen
+
+
+TWO_MODELS = """
+import signal, sys
+from pathlib import Path
+from nerveseg.vision.segment import Segmenter
+signal.signal(signal.SIGTERM, lambda *_: print("answered"))
+first, second = (Segmenter.load(Path(sys.argv[1]), backend="openvino") for _ in range(2))
+del first
+del second
+signal.raise_signal(signal.SIGTERM)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals have a stack of their own on POSIX alone")
+def test_a_signal_after_two_models_have_gone_is_answered(model: Path) -> None:
+    pytest.importorskip("openvino")
+    command = [sys.executable, "-c", TWO_MODELS, str(model)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "answered\n"), done.stderr
 
 
 def test_auto_passes_over_a_backend_that_fails_or_disagrees(

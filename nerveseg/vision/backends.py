@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -172,7 +173,12 @@ def _openvino(path: Path, threads: int) -> Run:
 
     settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
     try:
-        compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+        # In a thread that ends: it gives the thread that compiles a stack for signals, and puts
+        # the one before it back when the model goes. Two models that go in the order in which
+        # they came leave a stack that is freed, on which the next signal (Ctrl-C) crashes.
+        with ThreadPoolExecutor(1, "nerveseg-openvino") as apart:
+            core = openvino.Core()
+            compiled = apart.submit(core.compile_model, str(path), "CPU", settings).result()
     except Exception as error:
         raise ModelError(f"{path} can't be loaded by OpenVINO: {_first_line(error)}") from error
     request = compiled.create_infer_request()
